@@ -1,0 +1,1 @@
+"""Shows what the warehouse knows: questions in, answers out."""

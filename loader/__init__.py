@@ -1,0 +1,1 @@
+"""Brings data into the warehouse: wire or file -> raw records -> Postgres."""

@@ -1,0 +1,39 @@
+"""Every exception that the commands turn into one line and an exit code.
+
+WarehouseError
+├── TransientError          exit 75: the same call may work later
+│   └── AlreadyRunningError     another run of the same job holds its lock
+└── TerminalError           exit 1: something must change first
+    ├── RefusedError            the input as a whole cannot be taken
+    └── UsageError              exit 2: the call itself is wrong
+"""
+
+
+class WarehouseError(Exception):
+    """Base of all: its text is one line that says what to do and holds no secret."""
+
+    exit_code = 1
+
+
+class TransientError(WarehouseError):
+    """Try again later; nothing was left half done."""
+
+    exit_code = 75
+
+
+class AlreadyRunningError(TransientError):
+    """Another run of the same job is at work."""
+
+
+class TerminalError(WarehouseError):
+    """Trying again without a change would fail again."""
+
+
+class RefusedError(TerminalError):
+    """A file or payload was refused whole: none of its rows was loaded."""
+
+
+class UsageError(TerminalError):
+    """A wrong name, option or value was typed."""
+
+    exit_code = 2

@@ -1,0 +1,319 @@
+"""`loader snapshots`: each file becomes the current snapshot of its kind, whole or not at all."""
+
+import logging
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from tqdm import tqdm
+
+from loader.errors import RefusedError, UsageError, WarehouseError
+from loader.settings import get_settings
+from loader.sources.snapshots import BadRow, Row, SnapshotFile
+from loader.warehouse import Run, connect, copy_rows, database_error, ledger_run, single_flight
+
+JOB = "snapshots"
+# Up to this many bad rows never refuse a file, however small it is.
+BAD_ROWS_ALLOWED = 20
+
+log = logging.getLogger(__name__)
+
+
+class Current(NamedTuple):
+    """The snapshot of a kind that readers see now."""
+
+    snapshot_id: int
+    sha256: str
+    content_bytes: int
+    row_count: int
+
+
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """The files of the call, in its order; those of a directory by name.
+
+    Raises UsageError for a path that is not there and for a directory without snapshots.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(
+                entry for entry in path.iterdir()
+                if entry.name.endswith((".csv", ".csv.gz")) and not entry.name.startswith(".")
+            )  # fmt: skip
+            if not found:
+                raise UsageError(f"{path}: no .csv or .csv.gz file in it")
+            files += found
+        elif path.exists() or path.is_symlink():
+            files.append(path)
+        else:
+            raise UsageError(f"{path}: no such file or directory")
+    return files
+
+
+def load_snapshots(paths: Sequence[Path], *, allow_shrink: bool = False) -> Iterator[Run]:
+    """Load each file; yield its closed run.
+
+    A file that is refused is logged and the others go on; after the last, the first error is
+    raised. A lost database or a second load at once ends it (TransientError).
+    """
+    files = find_files(paths)
+    with closing(connect("loader")) as connection, single_flight(connection, JOB):
+        errors: list[WarehouseError] = []
+        twice = _kinds_given_twice([path for path in paths if path.is_dir()])
+        for file in files:
+            try:
+                if message := twice.get(file):
+                    with ledger_run(connection, JOB, {"file": file.name}):
+                        raise RefusedError(message)
+                yield _load_file(connection, file, allow_shrink=allow_shrink)
+            except RefusedError as error:
+                log.error("%s", error)
+                errors.append(error)
+        if errors:
+            many = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            raise RefusedError(f"refused: {errors[0]}{many}")
+
+
+def _kinds_given_twice(directories: Iterable[Path]) -> dict[Path, str]:
+    """Files of one directory that claim to be the same snapshot: which is current is a guess."""
+    messages: dict[Path, str] = {}
+    for directory in directories:
+        by_kind: dict[str, list[Path]] = {}
+        for file in find_files([directory]):
+            try:
+                with closing(SnapshotFile(file)) as snapshot:
+                    by_kind.setdefault(snapshot.kind, []).append(file)
+            except WarehouseError:
+                continue  # the load itself says what is wrong with it
+        for kind, files in by_kind.items():
+            if len(files) > 1:
+                names = ", ".join(file.name for file in files)
+                for file in files:
+                    messages[file] = (
+                        f"{file.name}: {directory.name} holds {len(files)} files of {kind} "
+                        f"({names}): name the one to load"
+                    )
+    return messages
+
+
+def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Run:
+    with ledger_run(connection, JOB, {"file": path.name}) as run, ExitStack() as stack:
+        file = stack.enter_context(closing(SnapshotFile(path)))
+        run.detail["kind"] = file.kind
+        current = _current(connection, file.kind)
+        if current and _is_unchanged(path, file, current):
+            run.status = "unchanged"
+        else:
+            log.info("%s: loading as %s", file.name, file.kind)
+            _load_rows(connection, run, file, current, stack)
+            if current and file.sha256 == current.sha256:
+                _undo(connection, run)
+            else:
+                _check_bad_rows(run, file)
+                _check_shrink(run, file, current, allow_shrink=allow_shrink)
+                _publish(connection, run, file)
+    if run.status == "succeeded":
+        _drop_old(connection, file.kind)
+    return run
+
+
+def _current(connection: Connection, kind: str) -> Current | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select snapshot_id, content_sha256, content_bytes, row_count "
+            "from raw.snapshots where kind = %s and is_current",
+            (kind,),
+        )
+        row = cursor.fetchone()
+    return Current(*row) if row else None
+
+
+def _is_unchanged(path: Path, file: SnapshotFile, current: Current) -> bool:
+    """Compare digests first where the size leaves it open: cheaper than loading in vain."""
+    if file.likely_content_bytes != current.content_bytes:
+        return False
+    with closing(SnapshotFile(path)) as twin:
+        return twin.digest() == current.sha256
+
+
+def _load_rows(
+    connection: Connection,
+    run: Run,
+    file: SnapshotFile,
+    current: Current | None,
+    stack: ExitStack,
+) -> None:
+    with connection.cursor() as cursor:
+        # On a lost connection and on a hung one alike, nothing waits for ever.
+        timeout = get_settings().statement_timeout_seconds
+        cursor.execute("select set_config('statement_timeout', %s, true)", (f"{timeout}s",))
+        cursor.execute("select raw.open_snapshot(%s, %s)", (file.kind, run.run_id))
+        snapshot_id = cast(int, cast(Any, cursor.fetchone())[0])
+    run.detail["snapshot_id"] = snapshot_id
+    spool = stack.enter_context(tempfile.TemporaryFile())
+    feed = stack.enter_context(closing(_Feed(file, run, spool)))
+    table = sql.Identifier("raw", f"{file.kind}_{snapshot_id}")
+    columns = ("line_number", *file.columns)
+    try:
+        copy_rows(connection, table, columns, cast(IO[bytes], feed), freeze=True)
+    except psycopg2.Error:
+        # What went wrong while reading, COPY only reports as a cancelled query.
+        if feed.error is not None:
+            raise feed.error from None
+        raise
+    repeats = _seal(connection, run, file, snapshot_id)
+    for bad in repeats:
+        feed.set_aside(bad)
+    _quarantine(connection, spool)
+
+
+class _Feed:
+    """A file's good rows as COPY input with line numbers; the bad ones go to a spool on disk."""
+
+    def __init__(self, file: SnapshotFile, run: Run, spool: IO[bytes]) -> None:
+        self._file = file
+        self._run = run
+        self._spool = spool
+        self.error: BaseException | None = None
+        self._records = file.records()
+        self._bar = tqdm(
+            total=file.progress[1], unit="B", unit_scale=True, desc=file.name,
+            disable=not sys.stderr.isatty(), leave=False,
+        )  # fmt: skip
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next rows, b"" at the end. COPY calls it; `error` keeps what it raised."""
+        try:
+            return self._next_rows()
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def _next_rows(self) -> bytes:
+        for record in self._records:
+            self._bar.update(self._file.progress[0] - self._bar.n)
+            if isinstance(record, BadRow):
+                self._run.rows_read += 1
+                self.set_aside(record)
+            elif isinstance(record, Row):
+                self._run.rows_read += 1
+                return b"%d,%b\n" % (record.line, record.text)
+            else:
+                lines = record.lines.split(b"\n")
+                lines.pop()
+                self._run.rows_read += len(lines)
+                return b"".join(
+                    map(b"%d,%b\n".__mod__, enumerate(lines, start=record.first_line))
+                )
+        return b""
+
+    def set_aside(self, bad: BadRow) -> None:
+        """Spool a row for ops.quarantine."""
+        self._run.rows_quarantined += 1
+        if self._run.rows_quarantined <= 3:
+            log.warning("%s:%d: %s", self._file.name, bad.line, bad.reason)
+            examples = self._run.detail.setdefault("bad_rows", [])
+            examples.append(f"line {bad.line}: {bad.reason}")
+        fields = (
+            str(self._run.run_id), self._file.kind, f"{self._file.name}:{bad.line}",
+            str(bad.line), bad.code, bad.reason, bad.raw,
+        )  # fmt: skip
+        self._spool.write(b",".join(map(_copy_escaped, fields)) + b"\n")
+
+    def close(self) -> None:
+        """End the progress bar."""
+        self._bar.close()
+
+
+def _copy_escaped(text: str) -> bytes:
+    for plain, escaped in (("\\", "\\\\"), (",", "\\,"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(plain, escaped)
+    return text.encode()
+
+
+def _seal(
+    connection: Connection, run: Run, file: SnapshotFile, snapshot_id: int
+) -> Iterator[BadRow]:
+    """Count the identical repeats; yield the differing ones with their raw text."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select line_number, first_line, is_identical from raw.seal_snapshot(%s, %s)",
+            (file.kind, snapshot_id),
+        )
+        repeats = cursor.fetchall()
+    run.rows_duplicate = sum(is_identical for _, _, is_identical in repeats)
+    differing = {line: first for line, first, is_identical in repeats if not is_identical}
+    return _raw_repeats(file, differing)
+
+
+def _raw_repeats(file: SnapshotFile, first_lines: dict[int, int]) -> Iterator[BadRow]:
+    # The rows themselves are gone from the partition; their text is still in the file.
+    for line, raw in file.raw_rows(first_lines):
+        reason = f"its key was already seen in line {first_lines[line]}, with other values"
+        yield BadRow(line, "repeated_key", reason, raw)
+
+
+def _quarantine(connection: Connection, spool: IO[bytes]) -> None:
+    spool.seek(0)
+    columns = ("run_id", "source", "location", "line_number", "reason_code", "reason", "raw")
+    copy_rows(connection, sql.Identifier("ops", "quarantine"), columns, spool)
+
+
+def _undo(connection: Connection, run: Run) -> None:
+    """The content turned out to be the current one: keep nothing of it."""
+    connection.rollback()
+    run.status = "unchanged"
+    run.rows_read = run.rows_inserted = run.rows_duplicate = run.rows_quarantined = 0
+
+
+def _check_bad_rows(run: Run, file: SnapshotFile) -> None:
+    run.rows_inserted = run.rows_read - run.rows_duplicate - run.rows_quarantined
+    percent = get_settings().bad_rows_percent
+    bad = run.rows_quarantined
+    if bad > BAD_ROWS_ALLOWED and bad * 100 > percent * run.rows_read:
+        examples = "; ".join(run.detail["bad_rows"])
+        raise RefusedError(
+            f"{file.name}: {bad} of {run.rows_read} rows are bad, more than {percent:g} %: "
+            f"{examples} ..."
+        )
+
+
+def _check_shrink(
+    run: Run, file: SnapshotFile, current: Current | None, *, allow_shrink: bool
+) -> None:
+    if current and not allow_shrink and run.rows_inserted * 2 < current.row_count:
+        raise RefusedError(
+            f"{file.name}: {run.rows_inserted} rows, less than half of the current "
+            f"{current.row_count}: use --allow-shrink if that is right"
+        )
+
+
+def _publish(connection: Connection, run: Run, file: SnapshotFile) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select raw.publish_snapshot(%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                file.kind, run.detail["snapshot_id"], run.run_id, file.name,
+                list(file.columns), file.sha256, file.content_bytes, run.rows_inserted,
+            ),
+        )  # fmt: skip
+
+
+def _drop_old(connection: Connection, kind: str) -> None:
+    """Drop what is older than the snapshots to keep; left for the next load when in use."""
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("set local lock_timeout = '5s'")
+            cursor.execute(
+                "select raw.drop_old_snapshots(%s, %s)", (kind, get_settings().snapshots_kept)
+            )
+    except psycopg2.errors.LockNotAvailable:
+        log.warning("%s: old snapshots are in use, the next load drops them", kind)
+    except psycopg2.Error as error:
+        raise database_error(error) from None

@@ -1,0 +1,1 @@
+"""Wire -> raw records. No module of this package speaks SQL."""
