@@ -16,6 +16,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -218,8 +219,15 @@ class Embedded:
         port = _choose_port(wanted_port, conf)
         conf.write_text(_configuration(port))
         done = launch.run(
-            str(BIN / "pg_ctl"), "start", "-D", str(self.data),
-            "-l", str(self.home / "server.log"), "-w", "-t", str(START_TIMEOUT_SECONDS),
+            str(BIN / "pg_ctl"),
+            "start",
+            "-D",
+            str(self.data),
+            "-l",
+            str(self.home / "server.log"),
+            "-w",
+            "-t",
+            str(START_TIMEOUT_SECONDS),
         )
         if done.returncode != 0:
             raise TransientError(
@@ -263,7 +271,7 @@ def _choose_port(wanted: int | None, conf: Path) -> int:
         for line in (conf.read_text().splitlines() if conf.exists() else ())
         if line.startswith("port")
     ]
-    for port in (*last, *range(FIRST_PORT, FIRST_PORT + 1000)):
+    for port in chain(last, range(FIRST_PORT, FIRST_PORT + 1000)):
         if _is_free(port):
             return port
     raise TerminalError(f"no port from {FIRST_PORT} on is free: set WAREHOUSE_PORT")

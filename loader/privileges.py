@@ -72,7 +72,8 @@ def _ensure_role(cursor: Any, role: Role) -> None:
     if cursor.rowcount == 0:
         cursor.execute(sql.SQL("create role {} nologin").format(_identifier(role)))
     cursor.execute("select pg_has_role(%s, 'SET') and pg_has_role(%s, 'USAGE')", (name, name))
-    if not cursor.fetchone()[0]:
+    [(has_it,)] = cursor.fetchall()
+    if not has_it:
         cursor.execute(
             sql.SQL("grant {} to current_user with inherit true, set true").format(
                 _identifier(role)
@@ -118,14 +119,13 @@ def _apply_to_future_tables(cursor: Any, rule: Rule, owner: Role, role: Role, ce
 def _target(cursor: Any, rule: Rule) -> sql.Composable:
     if rule.kind == "database":
         cursor.execute("select current_database()")
-        return sql.SQL("database {}").format(sql.Identifier(cursor.fetchone()[0]))
+        [(name,)] = cursor.fetchall()
+        return sql.SQL("database {}").format(sql.Identifier(name))
     if rule.kind == "schema":
         return sql.SQL("schema {}").format(sql.Identifier(rule.schema))
     if rule.kind == "table":
         return sql.SQL("table {}").format(sql.Identifier(rule.schema, rule.name))
-    return sql.SQL("all {} in schema {}").format(
-        sql.SQL(rule.kind), sql.Identifier(rule.schema)
-    )
+    return sql.SQL("all {} in schema {}").format(sql.SQL(rule.kind), sql.Identifier(rule.schema))
 
 
 def _give_to_owner(cursor: Any, rule: Rule, owner: Role) -> None:

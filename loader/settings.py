@@ -18,15 +18,17 @@ class Settings(BaseSettings):
     """What can be set from outside; the README's table is made from this class."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WAREHOUSE_", env_file=PROJECT_ROOT / ".env", extra="ignore",
+        env_prefix="WAREHOUSE_",
+        env_file=PROJECT_ROOT / ".env",
+        extra="ignore",
         env_ignore_empty=True,
     )
 
-    host: str | None = Field(
-        None, description="A Postgres 17 or newer; unset: the embedded one"
-    )
+    host: str | None = Field(None, description="A Postgres 17 or newer; unset: the embedded one")
     port: int | None = Field(
-        None, ge=1, le=65535,
+        None,
+        ge=1,
+        le=65535,
         description="Its port; unset: 5432, or the embedded server's own choice",
     )
     user: str = Field("warehouse", description="The user to connect as")
@@ -48,7 +50,9 @@ class Settings(BaseSettings):
         30, ge=0, description="Longest a question may take; 0: no limit"
     )
     bad_rows_percent: float = Field(
-        1.0, ge=0, le=100,
+        1.0,
+        ge=0,
+        le=100,
         description="A file with a larger share of bad rows (and over 20) is refused",
     )
     snapshots_kept: int = Field(

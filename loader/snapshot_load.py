@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import IO, Any, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 import psycopg2
 from psycopg2 import sql
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from loader.errors import RefusedError, UsageError, WarehouseError
 from loader.settings import get_settings
-from loader.sources.snapshots import BadRow, Row, SnapshotFile
+from loader.sources.snapshots import BadRow, Row, SnapshotFile, copy_line
 from loader.warehouse import Run, connect, copy_rows, database_error, ledger_run, single_flight
 
 JOB = "snapshots"
@@ -111,7 +111,7 @@ def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Run
             run.status = "unchanged"
         else:
             log.info("%s: loading as %s", file.name, file.kind)
-            _load_rows(connection, run, file, current, stack)
+            _load_rows(connection, run, file, stack)
             if current and file.sha256 == current.sha256:
                 _undo(connection, run)
             else:
@@ -146,7 +146,6 @@ def _load_rows(
     connection: Connection,
     run: Run,
     file: SnapshotFile,
-    current: Current | None,
     stack: ExitStack,
 ) -> None:
     with connection.cursor() as cursor:
@@ -154,9 +153,9 @@ def _load_rows(
         timeout = get_settings().statement_timeout_seconds
         cursor.execute("select set_config('statement_timeout', %s, true)", (f"{timeout}s",))
         cursor.execute("select raw.open_snapshot(%s, %s)", (file.kind, run.run_id))
-        snapshot_id = cast(int, cast(Any, cursor.fetchone())[0])
+        [(snapshot_id,)] = cursor.fetchall()
     run.detail["snapshot_id"] = snapshot_id
-    spool = stack.enter_context(tempfile.TemporaryFile())
+    spool = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
     feed = stack.enter_context(closing(_Feed(file, run, spool)))
     table = sql.Identifier("raw", f"{file.kind}_{snapshot_id}")
     columns = ("line_number", *file.columns)
@@ -208,9 +207,7 @@ class _Feed:
                 lines = record.lines.split(b"\n")
                 lines.pop()
                 self._run.rows_read += len(lines)
-                return b"".join(
-                    map(b"%d,%b\n".__mod__, enumerate(lines, start=record.first_line))
-                )
+                return b"".join(map(b"%d,%b\n".__mod__, enumerate(lines, start=record.first_line)))
         return b""
 
     def set_aside(self, bad: BadRow) -> None:
@@ -224,17 +221,11 @@ class _Feed:
             str(self._run.run_id), self._file.kind, f"{self._file.name}:{bad.line}",
             str(bad.line), bad.code, bad.reason, bad.raw,
         )  # fmt: skip
-        self._spool.write(b",".join(map(_copy_escaped, fields)) + b"\n")
+        self._spool.write(copy_line(fields) + b"\n")
 
     def close(self) -> None:
         """End the progress bar."""
         self._bar.close()
-
-
-def _copy_escaped(text: str) -> bytes:
-    for plain, escaped in (("\\", "\\\\"), (",", "\\,"), ("\n", "\\n"), ("\r", "\\r")):
-        text = text.replace(plain, escaped)
-    return text.encode()
 
 
 def _seal(

@@ -95,7 +95,8 @@ def _may_set_role(cursor: Any, role: str) -> bool:
         "select exists (select from pg_roles where rolname = %s and pg_has_role(oid, 'SET'))",
         (role,),
     )
-    return bool(cursor.fetchone()[0])
+    [(may,)] = cursor.fetchall()
+    return bool(may)
 
 
 def _connection_error(error: psycopg2.Error, where: Endpoint) -> WarehouseError:
@@ -174,7 +175,8 @@ def single_flight(connection: Connection, job: str) -> Iterator[None]:
     lock = f"bitso-warehouse:{job}"
     with connection, connection.cursor() as cursor:
         cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (lock,))
-        if not cursor.fetchone()[0]:
+        [(is_mine,)] = cursor.fetchall()
+        if not is_mine:
             cursor.execute(
                 "select run_id, started_at from ops.runs "
                 "where job = %s and status = 'running' order by run_id desc limit 1",
@@ -225,7 +227,8 @@ def ledger_run(connection: Connection, job: str, detail: dict[str, Any]) -> Iter
             "insert into ops.runs (job, detail) values (%s, %s) returning run_id",
             (job, json.dumps(detail)),
         )
-        run = Run(cursor.fetchone()[0], job, detail=detail)
+        [(run_id,)] = cursor.fetchall()
+        run = Run(run_id, job, detail=detail)
     try:
         yield run
         _close(connection, run, None)

@@ -12,7 +12,7 @@ create table raw.snapshots (
     content_bytes bigint not null,
     row_count bigint not null,
     is_current boolean not null default false,
-    published_at timestamptz not null default now(),
+    published_at timestamptz not null default clock_timestamp(),
     dropped_at timestamptz
 );
 create unique index snapshots_current on raw.snapshots (kind)

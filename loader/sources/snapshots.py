@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Container, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -213,8 +213,8 @@ def _names(columns: object) -> str:
 # --- rows -------------------------------------------------------------------------------------
 
 
-def parse_record(kind: str, columns: tuple[str, ...], raw: bytes) -> bytes:
-    """Read one CSV record exactly; return it as COPY text without line end.
+def parse_record(kind: str, columns: tuple[str, ...], raw: bytes) -> list[str | None]:
+    """Read one CSV record exactly; return its values as Postgres takes them, None for NULL.
 
     Raises BadValueError with the quarantine's reason.
     """
@@ -229,33 +229,37 @@ def parse_record(kind: str, columns: tuple[str, ...], raw: bytes) -> bytes:
     except (csv.Error, ValueError):
         raise BadValueError("malformed", "the quotes of the row are not CSV") from None
     if len(values) != len(columns):
-        raise BadValueError(
-            "field_count", f"the row has {len(values)} fields, not {len(columns)}"
-        )
-    fields = KINDS[kind]
-    return b",".join(
-        _copy_text(column, fields[column].parse, value)
+        raise BadValueError("field_count", f"the row has {len(values)} fields, not {len(columns)}")
+    return [
+        _parse_field(column, KINDS[kind][column], value)
         for column, value in zip(columns, values, strict=True)
-    )
+    ]
 
 
-def _copy_text(column: str, parse: Callable[[str], str | None], value: str) -> bytes:
+def _parse_field(column: str, field: Field, value: str) -> str | None:
     try:
-        parsed = parse(value)
+        return field.parse(value)
     except BadValueError as error:
         shown = f" {value[:60]!r}" if value.strip() else ""
         raise BadValueError(error.code, f"{column}{shown} {error.reason}") from None
-    if parsed is None:
-        return b""
-    return re.sub(rb"[\\,\n\r\t]", _escape, parsed.encode())
+
+
+def copy_line(values: Iterable[str | None]) -> bytes:
+    """Values as one line of COPY's text format, comma-separated, without its line end."""
+    return b",".join(
+        b"" if value is None else _SPECIAL.sub(_escape, value.encode()) for value in values
+    )
+
+
+_SPECIAL = re.compile(rb"[\\,\n\r]")
 
 
 def _escape(found: re.Match[bytes]) -> bytes:
-    return {b"\n": b"\\n", b"\r": b"\\r", b"\t": b"\\t"}.get(found[0], b"\\" + found[0])
+    return {b"\n": b"\\n", b"\r": b"\\r"}.get(found[0], b"\\" + found[0])
 
 
 def readable(raw: bytes) -> str:
-    """Raw bytes as text that Postgres can hold: what it cannot is written as \\xNN."""
+    r"""Raw bytes as text that Postgres can hold: what it cannot is written as \xNN."""
     return raw.decode(errors="backslashreplace").replace("\0", "\\x00")
 
 
@@ -358,12 +362,12 @@ class SnapshotFile:
                 line += lines.count(b"\n")
                 position = stop
                 continue
-            stop = _record_end(buffer, position, end)
-            if stop is None:
+            record_end = _record_end(buffer, position, end)
+            if record_end is None:
                 if not at_end and len(buffer) - position < LONGEST_RECORD_BYTES:
                     break
-                stop = buffer.index(b"\n", position) + 1
-            record, stop = self._read_record(buffer, position, stop, line)
+                record_end = buffer.index(b"\n", position) + 1
+            record, stop = self._read_record(buffer, position, record_end, line)
             if record is not None:
                 yield record
             line += buffer.count(b"\n", position, stop)
@@ -379,7 +383,8 @@ class SnapshotFile:
             return None, stop
         first_line_end = buffer.index(b"\n", position) + 1
         try:
-            return Row(line, parse_record(self.kind, self.columns, raw), raw), stop
+            values = parse_record(self.kind, self.columns, raw)
+            return Row(line, copy_line(values), raw), stop
         except BadValueError as error:
             if stop > first_line_end and error.code in {"field_count", "malformed"}:
                 # A stray quote must not take the good lines after it along.

@@ -1,0 +1,189 @@
+"""`loader quarantine`: look at the rows set aside, edit them, and load them again."""
+
+import csv
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from loader.errors import RefusedError, UsageError
+from loader.snapshot_load import JOB as SNAPSHOTS_JOB
+from loader.sources.snapshots import BadValueError, parse_record
+from loader.warehouse import Run, connect, ledger_run, single_flight
+
+JOB = "quarantine redrive"
+COLUMNS = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
+# Postgres text cannot hold these rows as they were: their raw text is a description.
+DESCRIBED = frozenset({"invalid_utf8", "nul_byte"})
+
+
+class OpenRow(NamedTuple):
+    """A quarantined row that no redrive has loaded yet."""
+
+    quarantine_id: int
+    source: str
+    location: str
+    reason_code: str
+    reason: str
+    raw: str
+
+
+class Target(NamedTuple):
+    """Where a row that came from a snapshot file belongs."""
+
+    kind: str
+    columns: tuple[str, ...]
+    snapshot_id: int
+    line_number: int
+
+
+def open_rows(connection: Connection, limit: int | None = None) -> list[OpenRow]:
+    """The rows still in quarantine, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select quarantine_id, source, location, reason_code, reason, raw "
+            "from ops.quarantine where redriven_by is null order by quarantine_id limit %s",
+            (limit,),
+        )
+        return [OpenRow(*row) for row in cursor]
+
+
+def count_open(connection: Connection) -> int:
+    """How many rows are still in quarantine."""
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from ops.quarantine where redriven_by is null")
+        [(rows,)] = cursor.fetchall()
+    return int(rows)
+
+
+def export_rows(path: Path) -> int:
+    """Write the open rows as CSV: edit the `raw` column, then redrive the file."""
+    with closing(connect("loader")) as connection:
+        rows = open_rows(connection)
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(rows)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    return len(rows)
+
+
+def redrive(path: Path | None) -> Run:
+    """Try the open rows again, with the texts of an edited export where one is given.
+
+    Rows of a snapshot that has been replaced stay where they are: the newer file has its own.
+    Repeating it changes nothing more.
+    """
+    edited = dict(_edited_rows(path)) if path else None
+    with (
+        closing(connect("loader")) as connection,
+        # No new snapshot may take the place of the one whose rows are mended here.
+        single_flight(connection, SNAPSHOTS_JOB),
+        single_flight(connection, JOB),
+        ledger_run(connection, JOB, {"file": path.name if path else None}) as run,
+    ):
+        rows = open_rows(connection)
+        targets = _targets(connection)
+        still_bad: list[str] = []
+        for row in rows:
+            if edited is not None and row.quarantine_id not in edited:
+                continue
+            if row.quarantine_id not in targets:
+                run.detail["replaced"] = run.detail.get("replaced", 0) + 1
+                continue
+            text = edited[row.quarantine_id] if edited is not None else row.raw
+            run.rows_read += 1
+            problem = _redrive_row(connection, run, row, targets[row.quarantine_id], text)
+            if problem:
+                run.rows_quarantined += 1
+                still_bad.append(f"{row.location}: {problem}")
+        run.detail["still_bad"] = still_bad[:20]
+    return run
+
+
+def _edited_rows(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            for row in reader:
+                yield int(row["quarantine_id"]), row["raw"]
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except (KeyError, ValueError, TypeError, csv.Error):
+        raise RefusedError(
+            f"{path.name}: not an export of the quarantine: it needs the columns "
+            "quarantine_id and raw, one row a line"
+        ) from None
+
+
+def _targets(connection: Connection) -> dict[int, Target]:
+    """Where each open row goes: only rows of current snapshots have a place."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select quarantine_id, kind, columns, snapshot_id, line_number "
+            "from ops.quarantine inner join raw.snapshots using (run_id) "
+            "where redriven_by is null and is_current"
+        )
+        return {row[0]: Target(row[1], tuple(row[2]), row[3], row[4]) for row in cursor}
+
+
+def _redrive_row(
+    connection: Connection, run: Run, row: OpenRow, target: Target, text: str
+) -> str | None:
+    """Load one row; return None, or why it stays in quarantine."""
+    if row.reason_code in DESCRIBED and text == row.raw:
+        return row.reason
+    try:
+        values = parse_record(target.kind, target.columns, text.encode())
+    except BadValueError as error:
+        return error.reason
+    if _insert(connection, run, target, values):
+        run.rows_inserted += 1
+    elif _is_loaded(connection, target, values):
+        run.rows_duplicate += 1
+    else:
+        return "another row with its key is loaded, with other values"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update ops.quarantine set redriven_by = %s where quarantine_id = %s",
+            (run.run_id, row.quarantine_id),
+        )
+    return None
+
+
+def _insert(connection: Connection, run: Run, target: Target, values: list[str | None]) -> bool:
+    with connection.cursor() as cursor:
+        # Into the partition itself: the unique index on the key is there.
+        cursor.execute(
+            sql.SQL(
+                "insert into {} (line_number, run_id, {}) values %s "
+                "on conflict do nothing returning line_number"
+            ).format(
+                sql.Identifier("raw", f"{target.kind}_{target.snapshot_id}"),
+                sql.SQL(", ").join(map(sql.Identifier, target.columns)),
+            ),
+            ((target.line_number, run.run_id, *values),),
+        )
+        return cursor.fetchone() is not None
+
+
+def _is_loaded(connection: Connection, target: Target, values: list[str | None]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "select exists (select from {} where snapshot_id = %s "
+                "and row({}) is not distinct from row({}))"
+            ).format(
+                sql.Identifier("raw", target.kind),
+                sql.SQL(", ").join(map(sql.Identifier, target.columns)),
+                sql.SQL(", ").join(sql.Placeholder() * len(values)),
+            ),
+            (target.snapshot_id, *values),
+        )
+        [(loaded,)] = cursor.fetchall()
+    return bool(loaded)

@@ -1,0 +1,152 @@
+"""A real Postgres for every test that touches SQL: one embedded server a test process.
+
+Each `warehouse` is a database of its own, copied from a migrated template.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from loader import privileges
+from loader.embedded import SUPERUSER, Embedded
+from loader.profiles import write_profile
+from loader.settings import PROJECT_ROOT, get_settings
+from loader.warehouse import Endpoint, Role, connect, migrate
+
+BIN = Path(sys.executable).parent
+
+
+@dataclass
+class Warehouse:
+    """One database under test, and the commands that people type, aimed at it."""
+
+    where: Endpoint
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def activate(self) -> None:
+        """Point this process and its children at the database."""
+        os.environ.update(
+            WAREHOUSE_HOST=self.where.host,
+            WAREHOUSE_PORT=str(self.where.port),
+            WAREHOUSE_USER=self.where.user,
+            WAREHOUSE_PASSWORD=self.where.password,
+            WAREHOUSE_DB=self.where.db,
+            WAREHOUSE_PROFILES_DIR=str(self.directory),
+            DBT_PROFILES_DIR=str(self.directory),
+        )
+        get_settings.cache_clear()
+
+    def rows(self, query: str, *values: object, role: Role | None = None) -> list[Any]:
+        """Run one statement in a transaction of its own; return its rows, if it has any."""
+        with closing(connect(role)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(query, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a console script of the project to its end."""
+        return subprocess.run(
+            [str(BIN / command[0]), *command[1:]],
+            env={**os.environ, **environment},
+            cwd=self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    def loader(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """`loader ...`."""
+        return self.run("loader", *map(str, arguments), **environment)
+
+    def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`dbt ...` in the project; with `check`, a failure fails the test with dbt's output."""
+        done = self.run(
+            "dbt", "--warn-error-options", '{"error": ["Deprecations"]}', *arguments,
+            "--project-dir", str(PROJECT_ROOT / "dbt_project"),
+            "--target-path", str(self.directory.parent / "dbt_target"),
+            "--log-path", str(self.directory / "dbt_logs"),
+        )  # fmt: skip
+        if check and done.returncode != 0:
+            pytest.fail(f"dbt {' '.join(arguments)}:\n{done.stdout[-6000:]}{done.stderr[-2000:]}")
+        return done
+
+
+@dataclass(frozen=True)
+class Server:
+    """The embedded server of this test process."""
+
+    embedded: Embedded
+    port: int
+    directory: Path
+
+    def admin(self, db: str = "postgres") -> Connection:
+        """A connection outside any transaction, as the superuser."""
+        connection = psycopg2.connect(
+            host="127.0.0.1", port=self.port, user=SUPERUSER,
+            password=self.embedded.password, dbname=db,
+        )  # fmt: skip
+        connection.autocommit = True
+        return connection
+
+    def database(self, name: str, template: str = "template1") -> Warehouse:
+        """A new database, active from now on."""
+        with closing(self.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute(f'create database "{name}" template "{template}"')
+        where = Endpoint("127.0.0.1", self.port, SUPERUSER, self.embedded.password, name)
+        directory = self.directory / name
+        directory.mkdir()
+        warehouse = Warehouse(where, directory)
+        warehouse.activate()
+        write_profile(directory, where, with_role=True)
+        return warehouse
+
+    def drop(self, warehouse: Warehouse) -> None:
+        """Drop a database, whoever is still connected."""
+        with closing(self.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute(f'drop database if exists "{warehouse.where.db}" with (force)')
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server, with a migrated database `migrated` to copy from."""
+    directory = tmp_path_factory.mktemp("server")
+    embedded = Embedded(directory / "home")
+    server = Server(embedded, embedded.start(), directory)
+    try:
+        server.database("migrated")
+        migrate()
+        with closing(connect()) as connection:
+            assert privileges.apply(connection) is None
+        yield server
+    finally:
+        embedded.stop()
+
+
+_names = iter(range(1_000_000))
+
+
+@pytest.fixture
+def warehouse(server: Server) -> Iterator[Warehouse]:
+    """An empty warehouse for one test."""
+    warehouse = server.database(f"test_{next(_names)}", "migrated")
+    yield warehouse
+    server.drop(warehouse)
+
+
+@pytest.fixture(scope="module")
+def module_warehouse(server: Server) -> Iterator[Warehouse]:
+    """An empty warehouse that the tests of a module fill and read together."""
+    warehouse = server.database(f"module_{next(_names)}", "migrated")
+    yield warehouse
+    server.drop(warehouse)
