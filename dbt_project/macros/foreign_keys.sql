@@ -1,0 +1,124 @@
+{#
+    Every relationships test between two tables of target is a foreign key: one
+    declaration gives the test, the constraint and the line in the diagram.
+    Tests that hold for some rows only, or that only warn, are not.
+#}
+{% macro foreign_keys() %}
+    {% set foreign_keys = [] %}
+    {% for test in graph.nodes.values() %}
+        {% if (
+            test.resource_type == 'test'
+            and test.test_metadata
+            and test.test_metadata.name == 'relationships'
+            and not test.config.where
+            and test.config.severity | lower == 'error'
+        ) %}
+            {% set child = graph.nodes[test.attached_node] %}
+            {% set parent_id = (
+                test.depends_on.nodes
+                | reject('equalto', child.unique_id)
+                | first
+            ) %}
+            {% set parent = graph.nodes.get(parent_id, {}) %}
+            {% if child.schema == parent.schema == 'target' %}
+                {% set columns = test.test_metadata.kwargs %}
+                {% do foreign_keys.append({
+                    'name': (
+                        child.name ~ '_' ~ columns.column_name ~ '_fkey'
+                    ),
+                    'child': child,
+                    'column': columns.column_name,
+                    'parent': parent,
+                    'field': columns.field,
+                }) %}
+            {% endif %}
+        {% endif %}
+    {% endfor %}
+    {% do return(foreign_keys | sort(attribute='name')) %}
+{% endmacro %}
+
+
+{#
+    Takes the foreign keys off the tables of a run before it starts. Rebuilding
+    a table drops them anyway, but in the middle of the run, where two threads
+    that swap the two ends of one foreign key wait for each other for ever.
+#}
+{% macro drop_foreign_keys() %}
+    {% if execute and flags.WHICH in ('build', 'run') %}
+        {% for foreign_key in foreign_keys() if (
+            foreign_key.child.unique_id in selected_resources
+            or foreign_key.parent.unique_id in selected_resources
+        ) %}
+            alter table if exists {{ foreign_key.child.relation_name }}
+            drop constraint if exists {{ foreign_key.name }};
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
+
+{#
+    Adds the foreign keys that are missing after a run, and no other: tables
+    that the run left alone are not validated again. Citus refuses them between
+    tables of different kinds; there, the tests alone hold.
+#}
+{% macro restore_foreign_keys() %}
+    {% if execute and flags.WHICH in ('build', 'run') %}
+        {% set missing = run_query(missing_foreign_keys_sql()) %}
+        {{ missing.columns['add_foreign_key'].values() | join(';\n') }}
+    {% endif %}
+{% endmacro %}
+
+
+{% macro missing_foreign_keys_sql() %}
+    with
+
+    foreign_keys as (
+
+        select *
+        from (
+            values
+            {% for foreign_key in foreign_keys() %}
+                (
+                    '{{ foreign_key.name }}',
+                    '{{ foreign_key.child.relation_name }}',
+                    '{{ foreign_key.column }}',
+                    '{{ foreign_key.parent.relation_name }}',
+                    '{{ foreign_key.field }}'
+                ){{ ',' if not loop.last }}
+            {% endfor %}
+        ) as declared (name, child, child_column, parent, parent_column)
+
+    ),
+
+    missing as (
+
+        select
+            format(
+                'alter table %s add constraint %I '
+                'foreign key (%I) references %s (%I)',
+                foreign_keys.child,
+                foreign_keys.name,
+                foreign_keys.child_column,
+                foreign_keys.parent,
+                foreign_keys.parent_column
+            ) as add_foreign_key
+        from foreign_keys
+        left join pg_constraint
+            on
+                foreign_keys.name = pg_constraint.conname
+                and to_regclass(foreign_keys.child) = pg_constraint.conrelid
+                and to_regclass(foreign_keys.parent) = pg_constraint.confrelid
+        where
+            pg_constraint.oid is null
+            and to_regclass(foreign_keys.child) is not null
+            and to_regclass(foreign_keys.parent) is not null
+            and not exists (
+                select 1 from pg_extension
+                where pg_extension.extname = 'citus'
+            )
+        order by foreign_keys.name
+
+    )
+
+    select * from missing
+{% endmacro %}

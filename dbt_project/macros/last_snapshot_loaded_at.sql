@@ -1,0 +1,8 @@
+{% macro last_snapshot_loaded_at(kind) -%}
+    select max(runs.finished_at)
+    from ops.runs as runs
+    where
+        runs.job = 'snapshots'
+        and runs.status in ('succeeded', 'unchanged')
+        and runs.detail ->> 'kind' = '{{ kind }}'
+{%- endmacro %}

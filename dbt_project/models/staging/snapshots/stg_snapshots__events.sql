@@ -1,0 +1,37 @@
+with
+
+snapshot_in_use as (
+
+    select current_snapshots.snapshot_id
+    from {{ ref('stg_snapshots__current') }} as current_snapshots
+    where current_snapshots.kind = 'events'
+
+),
+
+events as (
+
+    select * from {{ source('snapshots', 'events') }}
+    where
+        snapshot_id = (
+            select snapshot_in_use.snapshot_id from snapshot_in_use
+        )
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        events.id as event_id,
+        events.user_id,
+
+        ---------- strings
+        events.event_name,
+
+        ---------- timestamps
+        events.event_timestamp as occurred_at
+    from events
+
+)
+
+select * from renamed

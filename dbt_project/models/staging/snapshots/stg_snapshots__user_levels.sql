@@ -1,0 +1,39 @@
+with
+
+snapshot_in_use as (
+
+    select current_snapshots.snapshot_id
+    from {{ ref('stg_snapshots__current') }} as current_snapshots
+    where current_snapshots.kind = 'user_levels'
+
+),
+
+user_levels as (
+
+    select * from {{ source('snapshots', 'user_levels') }}
+    where
+        snapshot_id = (
+            select snapshot_in_use.snapshot_id from snapshot_in_use
+        )
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        user_levels.user_id,
+
+        ---------- strings
+        user_levels.jurisdiction,
+
+        ---------- numerics
+        user_levels.level,
+
+        ---------- timestamps
+        user_levels.event_timestamp as reached_at
+    from user_levels
+
+)
+
+select * from renamed

@@ -1,0 +1,42 @@
+with
+
+snapshot_in_use as (
+
+    select current_snapshots.snapshot_id
+    from {{ ref('stg_snapshots__current') }} as current_snapshots
+    where current_snapshots.kind = 'withdrawals'
+
+),
+
+withdrawals as (
+
+    select * from {{ source('snapshots', 'withdrawals') }}
+    where
+        snapshot_id = (
+            select snapshot_in_use.snapshot_id from snapshot_in_use
+        )
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        withdrawals.id as withdrawal_id,
+        withdrawals.user_id,
+
+        ---------- strings
+        withdrawals.interface,
+        withdrawals.currency,
+        withdrawals.tx_status as transaction_status,
+
+        ---------- numerics
+        cast(withdrawals.amount as numeric(38, 18)) as amount,
+
+        ---------- timestamps
+        withdrawals.event_timestamp as withdrawn_at
+    from withdrawals
+
+)
+
+select * from renamed

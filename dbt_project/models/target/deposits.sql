@@ -1,0 +1,9 @@
+with
+
+deposits as (
+
+    select * from {{ ref('stg_snapshots__deposits') }}
+
+)
+
+select * from deposits
