@@ -1,0 +1,108 @@
+"""Puts a question to the warehouse, as the reader, and brings its answer back.
+
+Every value arrives as Postgres wrote it: an amount never passes through a float, and an instant
+is ISO 8601 in UTC, the same in each output format.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extensions import new_type, register_type
+
+from dashboards.questions import Question, Value
+from loader.errors import TransientError
+from loader.settings import get_settings
+from loader.warehouse import connect, database_error
+
+Row = tuple[str | int | None, ...]
+
+_DATE_OID = 1082
+_TIMESTAMPTZ_OID = 1184
+_NUMERIC_OID = 1700
+
+
+class Writer(Protocol):
+    """Where COPY writes to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take some bytes."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question's columns and rows: text, whole numbers and None, nothing else."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+
+
+def _as_text(value: str | bytes | None, _cursor: Cursor) -> str | None:
+    return None if value is None else str(value)
+
+
+def _as_iso_instant(value: str | bytes | None, _cursor: Cursor) -> str | None:
+    # The session is in UTC: `2022-04-30 04:10:26.5+00`.
+    return None if value is None else str(value).replace(" ", "T", 1) + ":00"
+
+
+_TEXT = new_type((_DATE_OID, _NUMERIC_OID), "EXACT_TEXT", _as_text)
+_INSTANT = new_type((_TIMESTAMPTZ_OID,), "ISO_INSTANT", _as_iso_instant)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[Connection]:
+    """A connection that can only read marts, and for no longer than a question may take."""
+    timeout = get_settings().question_timeout_seconds
+    with contextlib.closing(connect("reader")) as connection:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("set default_transaction_read_only = on")
+            cursor.execute("set statement_timeout = %s", (f"{timeout}s",))
+        try:
+            yield connection
+        except psycopg2.errors.QueryCanceled:
+            raise TransientError(
+                f"no answer within {timeout} s: try again, or raise "
+                "WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
+            ) from None
+        except psycopg2.Error as error:
+            raise database_error(error) from None
+
+
+def ask(connection: Connection, question: Question, values: Mapping[str, Value | None]) -> Answer:
+    """The answer to a question, all of it in memory."""
+    with connection, connection.cursor() as cursor:
+        for kind in (_TEXT, _INSTANT):
+            register_type(kind, cursor)
+        cursor.execute(question.statement, values)
+        return Answer(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+
+
+def copy_answer(
+    connection: Connection, question: Question, values: Mapping[str, Value | None], out: Writer
+) -> None:
+    """Write the answer as CSV, in constant memory."""
+    with connection.cursor() as cursor:
+        copy_csv(cursor, cursor.mogrify(question.statement, values).decode(), out)
+
+
+def copy_csv(cursor: Cursor, query: str, out: Writer) -> None:
+    """Write a query's rows as CSV: RFC 4180's quoting with a header and LF at line ends.
+
+    NULL is an empty field, an empty string is `""`.
+    """
+    cursor.execute(f"select * from (\n{query}\n) as answer limit 0")
+    columns = ", ".join(
+        # to_json knows ISO 8601; COPY itself would put a space before the time.
+        f'to_json("{column.name}") #>> \'{{}}\' as "{column.name}"'
+        if column.type_code == _TIMESTAMPTZ_OID
+        else f'"{column.name}"'
+        for column in cursor.description or ()
+    )
+    cursor.copy_expert(
+        f"copy (select {columns} from (\n{query}\n) as answer) to stdout (format csv, header)", out
+    )

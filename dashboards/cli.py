@@ -1,0 +1,145 @@
+"""The `dashboards` command: parse, call, print."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from prettytable import PrettyTable
+
+from dashboards import answers
+from dashboards.export import export as write_files
+from dashboards.questions import Parameter, Question, load_questions, nearest
+from loader.commands import CommandGroup
+from loader.errors import UsageError
+
+_WIDTH = {"max_content_width": 100}
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """One line for a usage error, where click itself would print some help with it."""
+    try:
+        yield
+    except click.NoSuchOption as error:
+        hint = nearest(error.option_name, error.possibilities or ())
+        raise UsageError(f"no such option: {error.option_name}{hint}") from None
+    except click.UsageError as error:
+        raise UsageError(error.format_message()) from None
+
+
+class Dashboards(CommandGroup):
+    """The top of the command line."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Parse the options of the group itself."""
+        with _one_line():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Parse the rest and run it."""
+        with _one_line():
+            return super().invoke(ctx)
+
+
+class Ask(click.Group):
+    """A group with one command a question."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The questions' names."""
+        return list(load_questions())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
+        """The command that asks a question, its parameters as options."""
+        questions = load_questions()
+        if cmd_name not in questions:
+            hint = nearest(cmd_name, questions) or ": `dashboards ask` lists them"
+            raise UsageError(f"no such question: {cmd_name}{hint}")
+        return _command(questions[cmd_name])
+
+
+@click.group(cls=Dashboards, name="dashboards", context_settings=_WIDTH)
+def main() -> None:
+    """Show what the warehouse knows.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 75 temporary (try again).
+    """
+
+
+@main.group(cls=Ask, invoke_without_command=True)
+@click.option("--list", "list_only", is_flag=True, help="List the questions and leave.")
+@click.pass_context
+def ask(context: click.Context, *, list_only: bool) -> None:
+    """Answer a question; without a name, list the questions."""
+    if list_only or context.invoked_subcommand is None:
+        width = max(map(len, load_questions()))
+        for name, question in load_questions().items():
+            click.echo(f"{name:{width}}  {question.title}")
+        context.exit()
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+def export(directory: Path) -> None:
+    """Write every target table and every question's answer as CSV below DIR.
+
+    DIR/target/<table>.csv and DIR/questions/<question>.csv; each file is written whole or not
+    at all, and all of them show the same moment.
+    """
+    write_files(directory, lambda path: click.echo(f"wrote {path}"))
+
+
+def _command(question: Question) -> click.Command:
+    def run(output_format: str, **given: str | None) -> None:
+        values = question.bind({name: text for name, text in given.items() if text is not None})
+        with answers.reading() as connection:
+            if output_format == "csv":
+                answers.copy_answer(connection, question, values, sys.stdout.buffer)
+            elif output_format == "json":
+                _print_json(answers.ask(connection, question, values))
+            else:
+                _print_table(answers.ask(connection, question, values))
+
+    options: list[click.Parameter] = [
+        _option(name, parameter) for name, parameter in question.parameters.items()
+    ]
+    formats = click.Option(
+        ["--format", "output_format"],
+        type=click.Choice(["table", "csv", "json"]),
+        default="table",
+        show_default=True,
+        help="How to print the answer.",
+    )
+    return click.Command(
+        question.name, callback=run, params=[*options, formats], help=question.description
+    )
+
+
+def _option(name: str, parameter: Parameter) -> click.Option:
+    return click.Option(
+        # `name` once more: from is no name that click would make of --from by itself.
+        ["--" + name.replace("_", "-"), name],
+        metavar="|".join(parameter.choices) or parameter.type.upper(),
+        help=f"{parameter.description}  [default: {parameter.default_text}]",
+    )
+
+
+def _print_json(answer: answers.Answer) -> None:
+    """One object a row. Amounts are strings: most JSON readers make floats of numbers."""
+    rows = (
+        json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False)
+        for row in answer.rows
+    )
+    click.echo("[\n" + ",\n".join(rows) + "\n]" if answer.rows else "[]")
+
+
+def _print_table(answer: answers.Answer) -> None:
+    table = PrettyTable(answer.columns, none_format="null", align="l")
+    for place, column in enumerate(answer.columns):
+        if any(isinstance(row[place], int) for row in answer.rows):
+            table.align[column] = "r"
+    table.add_rows([list(row) for row in answer.rows])
+    click.echo(table.get_string())

@@ -1,0 +1,211 @@
+"""The question files: what may be asked, with which parameters, answered by which SQL.
+
+A file is one select over `marts`, after a comment that holds YAML: title, description, display
+and parameters. `:name` in the SQL is the place of a parameter. A parameter that was not given
+is bound with its `default`, or with NULL where it has none: then the SQL finds the default in
+the data, and `unset` says in words what that is.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from loader.errors import TerminalError, UsageError
+
+Value = str | int | date
+
+_FRONT_MATTER = re.compile(r"\A/\*\n(?P<yaml>.*?)\*/\n(?P<sql>.*)\Z", re.DOTALL)
+# What may hold a colon without being a parameter comes first, so that it is passed over.
+_PLACEHOLDER = re.compile(
+    r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|::|:(?P<name>[a-z][a-z0-9_]*)", re.DOTALL
+)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Parameter(_Strict):
+    """One parameter of a question, as its file describes it."""
+
+    type: Literal["date", "instant", "integer", "text"]
+    description: str
+    default: str | int | None = None
+    unset: str | None = None
+    choices: tuple[str, ...] = ()
+    minimum: int | None = None
+
+    @model_validator(mode="after")
+    def _says_its_default_once(self) -> "Parameter":
+        if (self.default is None) == (self.unset is None):
+            raise ValueError("needs either default or unset")
+        if self.default is not None:
+            self.parse(str(self.default))
+        return self
+
+    @property
+    def default_text(self) -> str:
+        """The default in words."""
+        return str(self.unset if self.default is None else self.default)
+
+    @property
+    def expected(self) -> str:
+        """What a value looks like, in words."""
+        if self.choices:
+            return " or ".join(self.choices)
+        return {
+            "date": "a date like 2022-04-30",
+            "instant": "a date like 2022-04-30 or an instant like 2022-04-30T04:10:26Z",
+            "integer": "a whole number"
+            + ("" if self.minimum is None else f" of {self.minimum} or more"),
+            "text": "text in UTF-8",
+        }[self.type]
+
+    def parse(self, text: str) -> Value:
+        """The value to bind; raises ValueError when the text is none."""
+        if self.choices and text not in self.choices:
+            raise ValueError(text)
+        if self.type == "integer":
+            return self._parse_integer(text)
+        if self.type == "date" or (self.type == "instant" and _DATE.fullmatch(text)):
+            return _parse_date(text)
+        if self.type == "instant":
+            return _parse_instant(text)
+        if not text or "\0" in text:
+            raise ValueError(text)
+        text.encode()
+        return text
+
+    def _parse_integer(self, text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+            raise ValueError(text)
+        value = int(text)
+        if self.minimum is not None and value < self.minimum:
+            raise ValueError(text)
+        return value
+
+
+def _parse_date(text: str) -> date:
+    if not _DATE.fullmatch(text):
+        raise ValueError(text)
+    return date.fromisoformat(text)
+
+
+def _parse_instant(text: str) -> str:
+    """The instant in UTC; without a zone it is UTC already, as in the files.
+
+    As text, so that the SQL can tell it from a date, which stands for the whole day.
+    """
+    if not _DATE_TIME.fullmatch(text):
+        raise ValueError(text)
+    instant = datetime.fromisoformat(text)
+    try:
+        zoned = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return zoned.astimezone(UTC).isoformat()
+    except OverflowError as error:
+        raise ValueError(text) from error
+
+
+class Question(_Strict):
+    """One question: its front matter, and its SQL in the form that psycopg2 binds."""
+
+    name: str
+    title: str
+    description: str
+    display: Literal["scalar", "table"]
+    parameters: dict[str, Parameter] = Field(default_factory=dict)
+    statement: str
+
+    @model_validator(mode="after")
+    def _uses_its_parameters(self) -> "Question":
+        used = set(re.findall(r"(?<!%)%\((\w+)\)s", self.statement))
+        if used != set(self.parameters):
+            odd = ", ".join(sorted(used ^ set(self.parameters)))
+            raise ValueError(f"parameters and placeholders differ: {odd}")
+        return self
+
+    def bind(self, given: Mapping[str, str]) -> dict[str, Value | None]:
+        """A value for every parameter: the given text, checked, or the default.
+
+        Raises UsageError, naming the parameter and what was expected.
+        """
+        for name in given:
+            if name not in self.parameters:
+                hint = nearest(name, self.parameters)
+                raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
+        values = {
+            name: self._parse(name, parameter, given[name]) if name in given else parameter.default
+            for name, parameter in self.parameters.items()
+        }
+        first, last = values.get("from"), values.get("to")
+        # ISO texts sort like what they stand for. A day and an instant are not compared: only
+        # the database knows the time zone of days.
+        if first and type(first) is type(last) and str(first) > str(last):
+            raise UsageError(f"{self.name}: from must not be after to")
+        return values
+
+    def _parse(self, name: str, parameter: Parameter, text: str) -> Value:
+        try:
+            return parameter.parse(text)
+        except ValueError:
+            hint = nearest(text, parameter.choices)
+            raise UsageError(
+                f"{self.name}: {name} must be {parameter.expected}, not {text!a}{hint}"
+            ) from None
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """`: did you mean x?` for the nearest right name, or nothing when none is near."""
+    close = difflib.get_close_matches(wrong.lower(), list(right), n=1, cutoff=0.5)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def parse_question(name: str, text: str) -> Question:
+    """The question in a file's text; raises TerminalError when the file is wrong."""
+    parts = _FRONT_MATTER.match(text)
+    if parts is None:
+        raise TerminalError(f"question {name}: does not begin with a /* comment */")
+    try:
+        front_matter = yaml.safe_load(parts["yaml"])
+        return Question(name=name, statement=_to_pyformat(parts["sql"]), **front_matter)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TerminalError(f"question {name}: {where}: {first['msg']}") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise TerminalError(f"question {name}: {' '.join(str(error).split())}") from None
+
+
+def _to_pyformat(sql: str) -> str:
+    """`:name` becomes `%(name)s`, wherever it is no part of a string, comment or cast."""
+
+    def replace(match: re.Match[str]) -> str:
+        return f"%({match['name']})s" if match["name"] else match[0].replace("%", "%%")
+
+    pieces = []
+    end = 0
+    for match in _PLACEHOLDER.finditer(sql):
+        pieces += [sql[end : match.start()].replace("%", "%%"), replace(match)]
+        end = match.end()
+    return "".join([*pieces, sql[end:].replace("%", "%%")]).strip()
+
+
+@cache
+def load_questions() -> dict[str, Question]:
+    """Every question of the package by name, in alphabetical order."""
+    folder = resources.files("dashboards") / "questions"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {
+        name: parse_question(name, file.read_text("utf-8"))
+        for file in files
+        if (name := file.name.removesuffix(".sql")) != file.name
+    }

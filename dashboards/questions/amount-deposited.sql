@@ -1,0 +1,47 @@
+/*
+title: Amount deposited
+description: >-
+  The total amount of a currency deposited on a day. Deposits without an
+  amount add nothing.
+display: scalar
+parameters:
+  day:
+    type: date
+    unset: the latest day with a deposit of any currency
+    description: The day, in the reporting time zone.
+  currency:
+    type: text
+    default: mxn
+    description: The currency's code, in any case.
+  status:
+    type: text
+    choices: [complete, any]
+    default: complete
+    description: Add complete deposits only, or any.
+*/
+with
+
+daily_currency_flows as not materialized (
+    select * from marts.daily_currency_flows
+),
+
+latest as (
+    select max(flow_date) as flow_date
+    from daily_currency_flows
+    where kind = 'deposit'
+),
+
+final as (
+    select trim_scale(coalesce(sum(amount), 0)) as amount
+    from daily_currency_flows
+    where
+        kind = 'deposit'
+        and flow_date
+        = coalesce(
+            cast(:day as date), (select latest.flow_date from latest)
+        )
+        and lower(currency) = lower(:currency)
+        and (:status = 'any' or transaction_status = :status)
+)
+
+select * from final

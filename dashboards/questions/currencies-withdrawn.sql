@@ -1,0 +1,41 @@
+/*
+title: Currencies withdrawn
+description: >-
+  How many different currencies were withdrawn on a day.
+display: scalar
+parameters:
+  day:
+    type: date
+    unset: the latest day with a withdrawal
+    description: The day, in the reporting time zone.
+  status:
+    type: text
+    choices: [complete, any]
+    default: complete
+    description: Count complete withdrawals only, or any.
+*/
+with
+
+daily_currency_flows as not materialized (
+    select * from marts.daily_currency_flows
+),
+
+latest as (
+    select max(flow_date) as flow_date
+    from daily_currency_flows
+    where kind = 'withdrawal'
+),
+
+final as (
+    select count(distinct currency) as currencies
+    from daily_currency_flows
+    where
+        kind = 'withdrawal'
+        and flow_date
+        = coalesce(
+            cast(:day as date), (select latest.flow_date from latest)
+        )
+        and (:status = 'any' or transaction_status = :status)
+)
+
+select * from final

@@ -1,0 +1,38 @@
+/*
+title: User levels
+description: >-
+  The latest level of each user within each jurisdiction.
+display: table
+parameters:
+  jurisdiction:
+    type: text
+    unset: all jurisdictions
+    description: One jurisdiction's code, in any case.
+  user_id:
+    type: text
+    unset: all users
+    description: One user.
+*/
+with
+
+user_level_current as (
+    select * from marts.user_level_current
+),
+
+final as (
+    select
+        user_id,
+        jurisdiction,
+        level,
+        since
+    from user_level_current
+    where
+        (
+            cast(:jurisdiction as text) is null
+            or jurisdiction = lower(:jurisdiction)
+        )
+        and (cast(:user_id as text) is null or user_id = :user_id)
+)
+
+select * from final
+order by user_id, jurisdiction
