@@ -32,10 +32,11 @@
 
 {# Whether anything of this run reads a snapshot. #}
 {% macro reads_snapshots() %}
+    {% set staged = 'model.bitso_warehouse.stg_snapshots__' %}
     {% for id in selected_resources %}
         {% set node = graph.nodes.get(id, {'depends_on': {'nodes': []}}) %}
         {% for upstream_id in node.depends_on.nodes or [] %}
-            {% if upstream_id.startswith('model.bitso_warehouse.stg_snapshots__') %}
+            {% if upstream_id.startswith(staged) %}
                 {% do return(true) %}
             {% endif %}
         {% endfor %}

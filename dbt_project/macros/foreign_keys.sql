@@ -26,10 +26,11 @@
                     'name': (
                         child.name ~ '_' ~ columns.column_name ~ '_fkey'
                     ),
-                    'child': child,
-                    'column': columns.column_name,
-                    'parent': parent,
-                    'field': columns.field,
+                    'models': [child.unique_id, parent.unique_id],
+                    'child': child.relation_name,
+                    'child_column': columns.column_name,
+                    'parent': parent.relation_name,
+                    'parent_column': columns.field,
                 }) %}
             {% endif %}
         {% endif %}
@@ -46,10 +47,10 @@
 {% macro drop_foreign_keys() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
         {% for foreign_key in foreign_keys() if (
-            foreign_key.child.unique_id in selected_resources
-            or foreign_key.parent.unique_id in selected_resources
+            foreign_key.models[0] in selected_resources
+            or foreign_key.models[1] in selected_resources
         ) %}
-            alter table if exists {{ foreign_key.child.relation_name }}
+            alter table if exists {{ foreign_key.child }}
             drop constraint if exists {{ foreign_key.name }};
         {% endfor %}
     {% endif %}
@@ -69,24 +70,19 @@
 {% endmacro %}
 
 
-{% macro missing_foreign_keys_sql() %}
+{% macro missing_foreign_keys_sql() -%}
     with
 
     foreign_keys as (
 
         select *
-        from (
-            values
-            {% for foreign_key in foreign_keys() %}
-                (
-                    '{{ foreign_key.name }}',
-                    '{{ foreign_key.child.relation_name }}',
-                    '{{ foreign_key.column }}',
-                    '{{ foreign_key.parent.relation_name }}',
-                    '{{ foreign_key.field }}'
-                ){{ ',' if not loop.last }}
-            {% endfor %}
-        ) as declared (name, child, child_column, parent, parent_column)
+        from json_to_recordset('{{ tojson(foreign_keys()) }}') as declared (
+            name text,
+            child text,
+            child_column text,
+            parent text,
+            parent_column text
+        )
 
     ),
 
@@ -121,4 +117,4 @@
     )
 
     select * from missing
-{% endmacro %}
+{%- endmacro %}

@@ -55,11 +55,13 @@ in_flows as (
 differences as (
 
     select
-        kind,
-        currency
+        coalesce(in_target.kind, in_flows.kind) as kind,
+        coalesce(in_target.currency, in_flows.currency) as currency
     from in_target
     full join in_flows
-        using (kind, currency)
+        on
+            in_target.kind = in_flows.kind
+            and in_target.currency = in_flows.currency
     where
         (in_target.transactions, in_target.amount)
         is distinct from (in_flows.transactions, in_flows.amount)

@@ -22,7 +22,7 @@ histories as (
 in_target as (
 
     select
-        (select count(*) from users) as users,
+        (select count(*) from users) as known_users,
         count(*) as deposits,
         count(*) filter (
             where deposits.transaction_status = 'complete'
@@ -34,8 +34,10 @@ in_target as (
 in_histories as (
 
     select
-        count(*) filter (where histories.status = 'any') as users,
-        count(*) filter (where histories.status = 'complete') as same_users,
+        count(*) filter (where histories.status = 'any') as any_users,
+        count(*) filter (
+            where histories.status = 'complete'
+        ) as complete_users,
         coalesce(
             sum(histories.deposits) filter (where histories.status = 'any'), 0
         ) as deposits,
@@ -54,8 +56,8 @@ differences as (
     from in_target
     cross join in_histories
     where
-        in_target.users <> in_histories.users
-        or in_target.users <> in_histories.same_users
+        in_target.known_users <> in_histories.any_users
+        or in_target.known_users <> in_histories.complete_users
         or in_target.deposits <> in_histories.deposits
         or in_target.complete_deposits <> in_histories.complete_deposits
 

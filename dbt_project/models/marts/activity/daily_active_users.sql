@@ -43,8 +43,8 @@ days as (
 
     select
         user_days.activity_date,
-        count(*) as users,
-        count(*) filter (where user_days.has_complete) as users_with_complete
+        count(*) as active_users,
+        count(*) filter (where user_days.has_complete) as complete_users
     from user_days
     group by 1
 
@@ -60,8 +60,8 @@ days_by_status as (
     cross join
         lateral (
             values
-            ('any', days.users),
-            ('complete', days.users_with_complete)
+            ('any', days.active_users),
+            ('complete', days.complete_users)
         ) as statuses (status, active_users)
     where statuses.active_users > 0
 

@@ -15,19 +15,19 @@ withdrawals as (
 transactions as (
 
     select
-        {{ reporting_date('deposits.deposited_at') }} as flow_date,
-        'deposit' as kind,
         deposits.currency,
         deposits.transaction_status,
-        deposits.amount
+        deposits.amount,
+        'deposit' as kind,
+        {{ reporting_date('deposits.deposited_at') }} as flow_date
     from deposits
     union all
     select
-        {{ reporting_date('withdrawals.withdrawn_at') }} as flow_date,
-        'withdrawal' as kind,
         withdrawals.currency,
         withdrawals.transaction_status,
-        withdrawals.amount
+        withdrawals.amount,
+        'withdrawal' as kind,
+        {{ reporting_date('withdrawals.withdrawn_at') }} as flow_date
     from withdrawals
 
 ),
@@ -39,10 +39,12 @@ flows as (
         transactions.kind,
         transactions.currency,
         transactions.transaction_status,
-        count(*) as transactions,
-        count(*) - count(transactions.amount) as transactions_without_amount,
         -- 18 digits more than an amount has before its point: room for 10^18
-        cast(coalesce(sum(transactions.amount), 0) as numeric(56, 18)) as amount
+        cast(
+            coalesce(sum(transactions.amount), 0) as numeric(56, 18)
+        ) as amount,
+        count(*) as transactions,
+        count(*) - count(transactions.amount) as transactions_without_amount
     from transactions
     group by 1, 2, 3, 4
 

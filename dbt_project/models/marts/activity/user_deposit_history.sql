@@ -78,15 +78,15 @@ histories as (
         users_by_status.status,
         users_by_status.user_id,
         users_by_status.in_snapshot,
+        users_by_status.deposit_dates,
         cast(cardinality(users_by_status.deposit_dates) as bigint) as deposits,
         users_by_status.deposit_dates[1] as first_deposit_date,
         users_by_status.deposit_dates[
             cardinality(users_by_status.deposit_dates)
-        ] as last_deposit_date,
-        users_by_status.deposit_dates
+        ] as last_deposit_date
     from users_by_status
-    -- neighbours in the answer are neighbours on disk
-    order by users_by_status.status, users_by_status.user_id
+    -- neighbours in an answer are neighbours on disk
+    order by 1, 2
 
 )
 

@@ -20,8 +20,7 @@ users as (
 
 renamed as (
 
-    select
-        users.user_id
+    select users.user_id
     from users
 
 )
