@@ -1,7 +1,7 @@
 """`loader quarantine`: look at the rows set aside, edit them, and load them again."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +89,7 @@ def redrive(path: Path | None) -> Run:
     ):
         rows = open_rows(connection)
         targets = _targets(connection)
+        _index_keys(connection, targets.values())
         still_bad: list[str] = []
         for row in rows:
             if edited is not None and row.quarantine_id not in edited:
@@ -130,6 +131,13 @@ def _targets(connection: Connection) -> dict[int, Target]:
             "where redriven_by is null and is_current"
         )
         return {row[0]: Target(row[1], tuple(row[2]), row[3], row[4]) for row in cursor}
+
+
+def _index_keys(connection: Connection, targets: Iterable[Target]) -> None:
+    """Let the partitions refuse a second row with the same key."""
+    with connection.cursor() as cursor:
+        for snapshot in sorted({(target.kind, target.snapshot_id) for target in targets}):
+            cursor.execute("select raw.index_keys(%s, %s)", snapshot)
 
 
 def _redrive_row(

@@ -2,13 +2,14 @@
 
 import contextlib
 import json
+import select
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import IO, Any, Literal, NamedTuple
 
 import psycopg2
-from psycopg2 import sql
+from psycopg2 import extensions, sql
 from psycopg2.extensions import connection as Connection
 
 from loader.embedded import SUPERUSER, Embedded, create_database
@@ -68,6 +69,10 @@ def connect(role: Role | None = None) -> Connection:
         raise TerminalError(f"{where.host}:{where.port} is older than PostgreSQL 17")
     if role is not None:
         with connection, connection.cursor() as cursor:
+            if role == "loader":
+                # On a lost connection and on a hung one alike, nothing waits for ever.
+                timeout = f"{get_settings().statement_timeout_seconds}s"
+                cursor.execute("select set_config('statement_timeout', %s, false)", (timeout,))
             if _may_set_role(cursor, ROLE_PREFIX + role):
                 # The setting of the session, so that a rollback does not take it back.
                 cursor.execute(sql.SQL("set role {}").format(sql.Identifier(ROLE_PREFIX + role)))
@@ -163,6 +168,31 @@ def _ensure_database() -> None:
             if cursor.rowcount == 0:
                 with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
                     cursor.execute(create_database(where.db))
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Hear SIGTERM and Ctrl-C while a statement runs: libpq alone waits for its end first.
+
+    The statement is cancelled and its connection given up.
+    """
+    before = extensions.get_wait_callback()
+    extensions.set_wait_callback(_wait)
+    try:
+        yield
+    finally:
+        extensions.set_wait_callback(before)
+
+
+def _wait(connection: Connection) -> None:
+    try:
+        while (state := connection.poll()) != extensions.POLL_OK:
+            reading = state == extensions.POLL_READ
+            select.select([connection] if reading else [], [] if reading else [connection], [])
+    except KeyboardInterrupt:
+        with contextlib.suppress(psycopg2.Error):
+            connection.cancel()
+        raise
 
 
 @contextlib.contextmanager
@@ -280,8 +310,10 @@ def copy_rows(
     rows: IO[bytes],
     *,
     freeze: bool = False,
-) -> None:
+) -> int:
     """COPY comma-separated text rows (backslash escapes, empty is NULL) into a table.
+
+    Returns how many rows Postgres took.
 
     `freeze` is for a table made in this very transaction: its rows need no second write.
     """
@@ -292,5 +324,12 @@ def copy_rows(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
-    with connection.cursor() as cursor:
-        cursor.copy_expert(statement, rows, size=1 << 18)
+    # COPY works without the callback only; it hears signals between two reads.
+    callback = extensions.get_wait_callback()
+    extensions.set_wait_callback(None)
+    try:
+        with connection.cursor() as cursor:
+            cursor.copy_expert(statement, rows, size=1 << 18)
+            return int(cursor.rowcount)
+    finally:
+        extensions.set_wait_callback(callback)

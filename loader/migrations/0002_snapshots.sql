@@ -113,19 +113,32 @@ begin
 end
 $$;
 
--- Takes the rows whose key an earlier line already had out of an unpublished
--- partition, and puts the unique index on it. Returns those rows.
-create function raw.seal_snapshot(kind text, snapshot_id bigint)
-returns table (line_number bigint, first_line bigint, is_identical boolean)
+-- Puts the unique index on the key columns of a snapshot's partition, once.
+create function raw.index_keys(kind text, snapshot_id bigint) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set maintenance_work_mem = '256MB'
 as $$
+begin
+    execute format(
+        'create unique index if not exists %2$I on raw.%1$I (%3$s)',
+        kind || '_' || snapshot_id,
+        kind || '_' || snapshot_id || '_key',
+        array_to_string(raw.key_columns(kind), ', '));
+end
+$$;
+
+-- Takes the rows whose key an earlier line already had out of an unpublished
+-- partition. Returns those rows.
+create function raw.take_repeats(kind text, snapshot_id bigint)
+returns table (line_number bigint, first_line bigint, is_identical boolean)
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set work_mem = '256MB'
+as $$
 declare
     partition_name text := kind || '_' || snapshot_id;
-    keys text := array_to_string(raw.key_columns(kind), ', ');
     row_values text;
-    add_index text := format('create unique index on raw.%I (%s)', partition_name, keys);
 begin
     if exists (
         select from pg_inherits
@@ -134,7 +147,7 @@ begin
         raise exception 'snapshot % is published already', snapshot_id;
     end if;
     begin
-        execute add_index;
+        perform raw.index_keys(kind, snapshot_id);
         return;
     exception when unique_violation then
         null;
@@ -170,12 +183,11 @@ begin
             ranked.line_number,
             ranked.first_line,
             ranked.is_identical',
-        partition_name, keys, row_values);
-    execute add_index;
+        partition_name, array_to_string(raw.key_columns(kind), ', '), row_values);
 end
 $$;
 
--- Attaches a sealed partition and makes it the current snapshot of its kind:
+-- Attaches a partition and makes it the current snapshot of its kind:
 -- readers see the whole of it from the commit on.
 create function raw.publish_snapshot(
     kind text,
@@ -191,6 +203,7 @@ language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+    execute format('analyze raw.%I', kind || '_' || snapshot_id);
     execute format(
         'alter table raw.%1$I attach partition raw.%2$I for values in (%3$s)',
         kind, kind || '_' || snapshot_id, snapshot_id);

@@ -12,7 +12,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Container, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,11 @@ CHUNK_BYTES = 1 << 18
 # A quoted field may hold line ends; one that runs on for longer is a stray quote.
 LONGEST_RECORD_BYTES = 1 << 20
 LONGEST_HEADER_BYTES = 1 << 16
+# Keys are indexed, and Postgres indexes no more than 2,704 bytes of two texts and a time.
+LONGEST_TEXT_BYTES = 1000
 GZIP_MAGIC = b"\x1f\x8b"
+# The csv module's own limit would call a long field malformed, here and in an edited export.
+csv.field_size_limit(1 << 24)
 
 
 class BadValueError(ValueError):
@@ -64,9 +68,10 @@ class BadRow(NamedTuple):
 
 # --- fields -----------------------------------------------------------------------------------
 
-_DAY = (
-    rb"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
-    rb"|02-(?:0[1-9]|1\d|2[0-8]))"
+_DATE = (
+    rb"(?:(?:19|20)\d\d-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+    rb"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+    rb"|20(?:[02468][048]|[13579][26])-02-29)"
 )
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6}+)?+"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?+)?+"
@@ -84,6 +89,8 @@ _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII
 def _text(value: str) -> str:
     if not value.strip():
         raise BadValueError("missing_value", "is empty")
+    if len(value.encode()) > LONGEST_TEXT_BYTES:
+        raise BadValueError("too_long", f"is longer than {LONGEST_TEXT_BYTES} bytes")
     return value
 
 
@@ -118,6 +125,8 @@ def _amount(value: str) -> str | None:
         return None
     if _DECIMAL.fullmatch(value):
         amount = Decimal(value)
+        if not amount:
+            return "0"
         _, digits, exponent = amount.as_tuple()
         # Counted by hand: Decimal.normalize() would round to 28 digits first.
         padding = len(digits) - len("".join(map(str, digits)).rstrip("0"))
@@ -141,7 +150,7 @@ class Field:
 TEXT = Field(_TEXT, _text)
 ID = Field(rb"\d{1,18}+", _integer)
 LEVEL = Field(rb"\d{1,9}+", _level)
-TIMESTAMP = Field(rb"(?:19|20)\d\d-" + _DAY + rb"[ T]" + _TIME + _ZONE, _timestamp)
+TIMESTAMP = Field(_DATE + rb"[ T]" + _TIME + _ZONE, _timestamp)
 AMOUNT = Field(rb"(?:-?+\d{1,20}+(?:\.\d{1,18}+)?+)?+", _amount)
 
 # The five kinds of file: their columns, whose names are those of the raw table too.
@@ -275,7 +284,7 @@ class SnapshotFile:
         Raises RefusedError when it is no file of ours, TransientError when it cannot be read.
         """
         self.path = path
-        self.name = path.name
+        self.name = shown(path)
         self._raw = _open_regular(path)
         packed = os.pread(self._raw.fileno(), 2, 0) == GZIP_MAGIC
         self._stat = os.fstat(self._raw.fileno())
@@ -334,16 +343,29 @@ class SnapshotFile:
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise TransientError(f"{self.name}: the file changed while it was read")
 
-    def raw_rows(self, lines: Container[int]) -> Iterator[tuple[int, str]]:
-        """Read the file again for the raw text of the good rows that begin on these lines."""
+    def raw_rows(self, lines: Iterable[int]) -> Iterator[str]:
+        """Read the file again for the raw text of good rows, given where they begin, ascending.
+
+        Raises TransientError when it is no longer the content that `records()` has read.
+        """
+        wanted = iter(lines)
+        line = next(wanted, None)
+        if line is None:
+            return
         with closing(SnapshotFile(self.path)) as twin:
             for record in twin.records():
-                if isinstance(record, Span):
-                    for line, raw in enumerate(record.lines.splitlines(), record.first_line):
-                        if line in lines:
-                            yield line, readable(raw)
-                elif isinstance(record, Row) and record.line in lines:
-                    yield record.line, readable(record.raw)
+                if isinstance(record, Row) and record.line == line:
+                    yield readable(record.raw)
+                    line = next(wanted, None)
+                elif isinstance(record, Span) and line is not None:
+                    if line >= record.first_line + record.lines.count(b"\n"):
+                        continue
+                    rows = record.lines.split(b"\n")
+                    while line is not None and line - record.first_line < len(rows) - 1:
+                        yield readable(rows[line - record.first_line])
+                        line = next(wanted, None)
+            if line is not None or twin.sha256 != self.sha256:
+                raise TransientError(f"{self.name}: the file changed while it was read")
 
     def _records_of(
         self, buffer: bytes, line: int, *, at_end: bool
@@ -386,10 +408,21 @@ class SnapshotFile:
             values = parse_record(self.kind, self.columns, raw)
             return Row(line, copy_line(values), raw), stop
         except BadValueError as error:
-            if stop > first_line_end and error.code in {"field_count", "malformed"}:
+            if stop > first_line_end and (
+                error.code in {"field_count", "malformed"}
+                or self._holds_good_lines(buffer, first_line_end, stop)
+            ):
                 # A stray quote must not take the good lines after it along.
                 return self._read_record(buffer, position, first_line_end, line)
             return BadRow(line, error.code, error.reason, readable(raw)), stop
+
+    def _holds_good_lines(self, buffer: bytes, position: int, stop: int) -> bool:
+        while position < stop:
+            good = self._good_lines.match(buffer, position, stop)
+            if good and good.end() > position:
+                return True
+            position = buffer.index(b"\n", position) + 1
+        return False
 
     def _read_header(self) -> bytes:
         try:
@@ -414,6 +447,12 @@ class SnapshotFile:
     def _count(self, chunk: bytes) -> None:
         self._hash.update(chunk)
         self.content_bytes += len(chunk)
+
+
+def shown(path: Path) -> str:
+    """A file's name as text that any log, JSON or Postgres can hold, on one line."""
+    text = os.fsencode(path.name).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _record_end(buffer: bytes, position: int, end: int) -> int | None:
@@ -443,9 +482,9 @@ def _open_regular(path: Path) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if path.is_symlink():
-            raise RefusedError(f"{path.name}: a symbolic link, not a file") from None
-        raise RefusedError(f"{path.name}: {error.strerror}") from None
+            raise RefusedError(f"{shown(path)}: a symbolic link, not a file") from None
+        raise RefusedError(f"{shown(path)}: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise RefusedError(f"{path.name}: not a regular file")
+        raise RefusedError(f"{shown(path)}: not a regular file")
     return open(descriptor, "rb", buffering=CHUNK_BYTES)
