@@ -72,7 +72,13 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.option("--limit", default=50, show_default=True, help="The most rows to show.")
+@click.option(
+    "--limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="The most rows to show.",
+)
 def quarantine_list(*, limit: int) -> None:
     """Show the rows in quarantine, oldest first."""
     with closing(connect("loader")) as connection:
@@ -81,6 +87,8 @@ def quarantine_list(*, limit: int) -> None:
     table = PrettyTable(["id", "location", "reason_code", "reason", "raw"], align="l")
     for row in rows:
         raw = row.raw if len(row.raw) <= 60 else row.raw[:59] + "…"
+        # A row must not break the table, nor speak to the terminal.
+        raw = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in raw)
         table.add_row([row.quarantine_id, row.location, row.reason_code, row.reason, raw])
     if rows:
         click.echo(table.get_string())

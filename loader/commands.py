@@ -1,5 +1,6 @@
 """What every command line of this project has in common: one-line errors and exit codes."""
 
+import errno
 import os
 import signal
 import sys
@@ -7,8 +8,10 @@ from types import FrameType
 from typing import Any
 
 import click
+import psycopg2
 
-from loader.errors import WarehouseError
+from loader.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse import database_error
 
 
 class Terminated(KeyboardInterrupt):
@@ -17,6 +20,12 @@ class Terminated(KeyboardInterrupt):
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _system_error(error: OSError) -> WarehouseError:
+    where = f"{error.filename}: " if error.filename else ""
+    message = f"{where}{error.strerror or error}"
+    return (TransientError if error.errno == errno.ENOSPC else TerminalError)(message)
 
 
 class CommandGroup(click.Group):
@@ -29,8 +38,15 @@ class CommandGroup(click.Group):
         """Run the command line; never returns on an error."""
         signal.signal(signal.SIGTERM, _terminate)
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
-            sys.stdout.flush()
+            try:
+                code = super().main(*args, **{**kwargs, "standalone_mode": False})
+                sys.stdout.flush()
+            except psycopg2.Error as error:
+                raise database_error(error) from None
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise _system_error(error) from None
         except WarehouseError as error:
             click.echo(f"{self.name}: {error}", err=True)
             code = error.exit_code

@@ -12,7 +12,7 @@ from psycopg2.extensions import connection as Connection
 from loader.errors import RefusedError, UsageError
 from loader.snapshot_load import JOB as SNAPSHOTS_JOB
 from loader.sources.snapshots import BadValueError, parse_record
-from loader.warehouse import Run, connect, ledger_run, single_flight
+from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
 
 JOB = "quarantine redrive"
 COLUMNS = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
@@ -81,6 +81,7 @@ def redrive(path: Path | None) -> Run:
     """
     edited = dict(_edited_rows(path)) if path else None
     with (
+        interruptible(),
         closing(connect("loader")) as connection,
         # No new snapshot may take the place of the one whose rows are mended here.
         single_flight(connection, SNAPSHOTS_JOB),

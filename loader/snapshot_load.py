@@ -1,10 +1,12 @@
 """`loader snapshots`: each file becomes the current snapshot of its kind, whole or not at all."""
 
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import tee
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -15,8 +17,16 @@ from tqdm import tqdm
 
 from loader.errors import RefusedError, UsageError, WarehouseError
 from loader.settings import get_settings
-from loader.sources.snapshots import BadRow, Row, SnapshotFile, copy_line
-from loader.warehouse import Run, connect, copy_rows, database_error, ledger_run, single_flight
+from loader.sources.snapshots import BadRow, Row, SnapshotFile, copy_line, shown
+from loader.warehouse import (
+    Run,
+    connect,
+    copy_rows,
+    database_error,
+    interruptible,
+    ledger_run,
+    single_flight,
+)
 
 JOB = "snapshots"
 # Up to this many bad rows never refuse a file, however small it is.
@@ -43,9 +53,10 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             found = sorted(
-                entry for entry in path.iterdir()
-                if entry.name.endswith((".csv", ".csv.gz")) and not entry.name.startswith(".")
-            )  # fmt: skip
+                entry
+                for entry in path.iterdir()
+                if re.fullmatch(r"[^.].*\.csv(\.gz)?", entry.name, re.IGNORECASE | re.DOTALL)
+            )
             if not found:
                 raise UsageError(f"{path}: no .csv or .csv.gz file in it")
             files += found
@@ -59,25 +70,30 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 def load_snapshots(paths: Sequence[Path], *, allow_shrink: bool = False) -> Iterator[Run]:
     """Load each file; yield its closed run.
 
-    A file that is refused is logged and the others go on; after the last, the first error is
-    raised. A lost database or a second load at once ends it (TransientError).
+    Of several files one that is refused is logged and the others go on; RefusedError is raised
+    after the last. A lost database or a second load at once ends it (TransientError).
     """
     files = find_files(paths)
-    with closing(connect("loader")) as connection, single_flight(connection, JOB):
-        errors: list[WarehouseError] = []
+    refused = 0
+    with (
+        interruptible(),
+        closing(connect("loader")) as connection,
+        single_flight(connection, JOB),
+    ):
         twice = _kinds_given_twice([path for path in paths if path.is_dir()])
         for file in files:
             try:
                 if message := twice.get(file):
-                    with ledger_run(connection, JOB, {"file": file.name}):
+                    with ledger_run(connection, JOB, {"file": shown(file)}):
                         raise RefusedError(message)
                 yield _load_file(connection, file, allow_shrink=allow_shrink)
             except RefusedError as error:
+                if len(files) == 1:
+                    raise
                 log.error("%s", error)
-                errors.append(error)
-        if errors:
-            many = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise RefusedError(f"refused: {errors[0]}{many}")
+                refused += 1
+        if refused:
+            raise RefusedError(f"{refused} of {len(files)} files refused")
 
 
 def _kinds_given_twice(directories: Iterable[Path]) -> dict[Path, str]:
@@ -93,17 +109,17 @@ def _kinds_given_twice(directories: Iterable[Path]) -> dict[Path, str]:
                 continue  # the load itself says what is wrong with it
         for kind, files in by_kind.items():
             if len(files) > 1:
-                names = ", ".join(file.name for file in files)
+                names = ", ".join(map(shown, files))
                 for file in files:
                     messages[file] = (
-                        f"{file.name}: {directory.name} holds {len(files)} files of {kind} "
+                        f"{shown(file)}: {shown(directory)} holds {len(files)} files of {kind} "
                         f"({names}): name the one to load"
                     )
     return messages
 
 
 def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Run:
-    with ledger_run(connection, JOB, {"file": path.name}) as run, ExitStack() as stack:
+    with ledger_run(connection, JOB, {"file": shown(path)}) as run, ExitStack() as stack:
         file = stack.enter_context(closing(SnapshotFile(path)))
         run.detail["kind"] = file.kind
         current = _current(connection, file.kind)
@@ -118,8 +134,8 @@ def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Run
                 _check_bad_rows(run, file)
                 _check_shrink(run, file, current, allow_shrink=allow_shrink)
                 _publish(connection, run, file)
-    if run.status == "succeeded":
-        _drop_old(connection, file.kind)
+    # After an unchanged one too: the load before may have died, or found readers, here.
+    _drop_old(connection, file.kind)
     return run
 
 
@@ -149,9 +165,6 @@ def _load_rows(
     stack: ExitStack,
 ) -> None:
     with connection.cursor() as cursor:
-        # On a lost connection and on a hung one alike, nothing waits for ever.
-        timeout = get_settings().statement_timeout_seconds
-        cursor.execute("select set_config('statement_timeout', %s, true)", (f"{timeout}s",))
         cursor.execute("select raw.open_snapshot(%s, %s)", (file.kind, run.run_id))
         [(snapshot_id,)] = cursor.fetchall()
     run.detail["snapshot_id"] = snapshot_id
@@ -160,15 +173,22 @@ def _load_rows(
     table = sql.Identifier("raw", f"{file.kind}_{snapshot_id}")
     columns = ("line_number", *file.columns)
     try:
-        copy_rows(connection, table, columns, cast(IO[bytes], feed), freeze=True)
+        rows = cast(IO[bytes], feed)
+        run.rows_inserted = copy_rows(connection, table, columns, rows, freeze=True)
     except psycopg2.Error:
         # What went wrong while reading, COPY only reports as a cancelled query.
         if feed.error is not None:
             raise feed.error from None
         raise
     if not feed.ids.all_different:
-        for bad in _take_repeats(connection, run, file, snapshot_id):
-            feed.set_aside(bad)
+        with connection.cursor("repeats") as cursor:  # on the server: they may be many
+            cursor.execute(
+                "select line_number, first_line, is_identical from raw.take_repeats(%s, %s) "
+                "order by line_number",
+                (file.kind, snapshot_id),
+            )
+            for bad in _differing_repeats(cursor, run, file):
+                feed.set_aside(bad)
     _quarantine(connection, spool)
 
 
@@ -266,27 +286,23 @@ class _Feed:
         self._bar.close()
 
 
-def _take_repeats(
-    connection: Connection, run: Run, file: SnapshotFile, snapshot_id: int
+def _differing_repeats(
+    repeats: Iterable[tuple[int, int, bool]], run: Run, file: SnapshotFile
 ) -> Iterator[BadRow]:
-    """Count the identical repeats; yield the differing ones with their raw text."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "select line_number, first_line, is_identical from raw.take_repeats(%s, %s)",
-            (file.kind, snapshot_id),
-        )
-        repeats = cursor.fetchall()
-    run.rows_duplicate = sum(is_identical for _, _, is_identical in repeats)
-    differing = {line: first for line, first, is_identical in repeats if not is_identical}
-    return _raw_repeats(file, differing)
+    """Count the rows that were taken out again; yield those unlike the first with their key."""
 
+    def differing() -> Iterator[tuple[int, int]]:
+        for line, first_line, is_identical in repeats:
+            run.rows_inserted -= 1
+            run.rows_duplicate += is_identical
+            if not is_identical:
+                yield line, first_line
 
-def _raw_repeats(file: SnapshotFile, first_lines: dict[int, int]) -> Iterator[BadRow]:
-    if not first_lines:
-        return
+    pairs, lines = tee(differing())
     # The rows themselves are gone from the partition; their text is still in the file.
-    for line, raw in file.raw_rows(first_lines):
-        reason = f"its key was already seen in line {first_lines[line]}, with other values"
+    texts = file.raw_rows(line for line, _ in lines)
+    for (line, first_line), raw in zip(pairs, texts, strict=True):
+        reason = f"its key was already seen in line {first_line}, with other values"
         yield BadRow(line, "repeated_key", reason, raw)
 
 
@@ -304,7 +320,6 @@ def _undo(connection: Connection, run: Run) -> None:
 
 
 def _check_bad_rows(run: Run, file: SnapshotFile) -> None:
-    run.rows_inserted = run.rows_read - run.rows_duplicate - run.rows_quarantined
     percent = get_settings().bad_rows_percent
     bad = run.rows_quarantined
     if bad > BAD_ROWS_ALLOWED and bad * 100 > percent * run.rows_read:
