@@ -1,8 +1,10 @@
-{% macro last_snapshot_loaded_at(kind) -%}
+{% macro last_snapshot_loaded_at(kind=none) -%}
     select max(runs.finished_at)
     from ops.runs as runs
     where
         runs.job = 'snapshots'
         and runs.status in ('succeeded', 'unchanged')
-        and runs.detail ->> 'kind' = '{{ kind }}'
+        {%- if kind %}
+            and runs.detail ->> 'kind' = '{{ kind }}'
+        {%- endif %}
 {%- endmacro %}
