@@ -1,0 +1,76 @@
+# Everything a person types; `make help` lists it. Needs Python 3.11 to 3.13 and nothing else.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { command -v "$$python"; break; }; done)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
+
+.PHONY: help setup run stop ci lint test docs bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/run.stamp ## Make the virtual environment (the other targets do it themselves)
+
+run: .venv/run.stamp ## Load the bundled sample, build the warehouse, print the ten answers
+	@$(BIN)/loader init
+	@$(BIN)/loader snapshots seeds/sample
+	@cd dbt_project && ../$(BIN)/dbt --quiet build
+	@for question in $(QUESTIONS); do \
+		printf '\n%s\n' "$$question"; \
+		$(BIN)/dashboards ask "$$question" > .warehouse/answer || exit; \
+		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .warehouse/answer; \
+	done; rm -f .warehouse/answer
+	@printf '\n%s\n' 'Next:' \
+		'  .venv/bin/dashboards ask --list              the questions and their parameters' \
+		'  .venv/bin/dashboards export answers          every table and answer as CSV' \
+		'  .venv/bin/loader quarantine list             the rows that were set aside, and why' \
+		'  .venv/bin/loader snapshots DIR               your own files; then dbt build' \
+		'  cd dbt_project && ../.venv/bin/dbt build     rebuild and test the models' \
+		'  make stop                                    stop the database'
+
+stop: .venv/run.stamp ## Stop the embedded database
+	@$(BIN)/loader stop
+
+ci: lint test ## Everything that must pass before a change lands
+
+lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project loader/migrations dashboards/questions
+
+test: .venv/dev.stamp ## pytest, against a real Postgres of its own
+	$(BIN)/pytest -n 2 --dist loadscope
+
+bench: .venv/bench.stamp ## Measure speed against named baselines (about 20 minutes)
+	$(BIN)/python -m tests.bench
+
+lock: ## Pin the dependencies anew (needs uv)
+	uv pip compile --quiet pyproject.toml --extra dev -o requirements/dev.lock $(LOCK_OPTIONS)
+	uv pip compile --quiet pyproject.toml --extra build -c requirements/dev.lock \
+		-o requirements/run.lock $(LOCK_OPTIONS)
+	uv pip compile --quiet pyproject.toml --extra build --extra bench -c requirements/dev.lock \
+		-o requirements/bench.lock $(LOCK_OPTIONS)
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --no-strip-extras
+
+clean: ## Remove what was built; stops the database and deletes its data
+	@if [ -x $(BIN)/loader ]; then $(BIN)/loader stop; fi
+	rm -rf .venv .warehouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		dbt_project/target dbt_project/logs dbt_project/profiles.yml dbt_project/.user.yml
+
+.venv/python.stamp:
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 to 3.13 is needed; name it with PYTHON=..."; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/%.stamp: requirements/%.lock pyproject.toml .venv/python.stamp
+	@echo "installing $<"
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@

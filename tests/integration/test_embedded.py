@@ -1,0 +1,190 @@
+"""The embedded Postgres: shared, left running, found again, recovered, as root and as a user."""
+
+import os
+import pwd
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import pytest
+
+from loader.embedded import BIN, SUPERUSER, Embedded
+from loader.errors import TerminalError
+from loader.settings import PROJECT_ROOT
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Embedded]:
+    embedded = Embedded(tmp_path / "home")
+    yield embedded
+    embedded.stop()
+
+
+def _ask(embedded: Embedded, port: int, statement: str) -> list[tuple[object, ...]]:
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=port, user=SUPERUSER,
+        password=embedded.password, dbname="postgres",
+    )  # fmt: skip
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def _postmaster(embedded: Embedded) -> int:
+    return int((embedded.data / "postmaster.pid").read_text().split()[0])
+
+
+def test_a_second_start_finds_the_server_and_a_restart_its_data(embedded: Embedded) -> None:
+    port = embedded.start()
+    assert embedded.start() == port
+    _ask(embedded, port, "create table kept as select 1 as a")
+    assert embedded.stop()
+    assert not embedded.stop()
+    assert embedded.running_port() is None
+    assert embedded.start() == port
+    assert _ask(embedded, port, "select a from kept") == [(1,)]
+
+
+def test_only_the_password_opens_it(embedded: Embedded) -> None:
+    port = embedded.start()
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(
+            host="127.0.0.1", port=port, user=SUPERUSER, password="guess", dbname="postgres"
+        )
+    assert stat.S_IMODE((embedded.home / "password").stat().st_mode) == 0o600
+
+
+def test_it_recovers_after_a_kill(embedded: Embedded) -> None:
+    port = embedded.start()
+    _ask(embedded, port, "create table kept as select 1 as a")
+    postmaster = psutil.Process(_postmaster(embedded))
+    workers = postmaster.children()
+    postmaster.kill()
+    psutil.wait_procs([postmaster, *workers], timeout=30)
+    assert _ask(embedded, embedded.start(), "select a from kept") == [(1,)]
+
+
+def test_a_pid_that_another_process_has_taken_is_stale(embedded: Embedded) -> None:
+    embedded.start()
+    pid_file = embedded.data / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    embedded.stop()
+    owner = embedded.data.stat()
+    # Of the same user as the server: Postgres itself would refuse to start here.
+    other = subprocess.Popen(["sleep", "60"], user=owner.st_uid if os.geteuid() == 0 else None)
+    try:
+        pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
+        os.chown(pid_file, owner.st_uid, owner.st_gid)
+        assert embedded.running_port() is None
+        assert _ask(embedded, embedded.start(), "select 1") == [(1,)]
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_zombie_is_not_a_running_server(embedded: Embedded) -> None:
+    embedded.start()
+    pid_file = embedded.data / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    embedded.stop()
+    zombie = subprocess.Popen(["true"])
+    try:
+        while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        pid_file.write_text("\n".join([str(zombie.pid), *lines[1:]]) + "\n")
+        assert embedded.running_port() is None
+        assert _ask(embedded, embedded.start(), "select 1") == [(1,)]
+    finally:
+        zombie.wait()
+
+
+def test_many_starts_at_once_make_one_server(embedded: Embedded) -> None:
+    code = (
+        "import sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "print(Embedded(Path(sys.argv[1])).start())"
+    )
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(embedded.home)], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
+    ports = {start.communicate(timeout=120)[0].strip() for start in starts}
+    assert ports == {str(embedded.start())}
+
+
+def test_it_outlives_a_killed_starter(embedded: Embedded) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "Embedded(Path(sys.argv[1])).start(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(embedded.home)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    port = embedded.running_port()
+    assert port is not None
+    assert _ask(embedded, port, "select 1") == [(1,)]
+
+
+def test_half_an_initdb_is_made_anew(embedded: Embedded) -> None:
+    (embedded.home / "data.new").mkdir(parents=True)
+    (embedded.home / "data.new" / "PG_VERSION").write_text("18\n")
+    assert _ask(embedded, embedded.start(), "select 1") == [(1,)]
+
+
+def test_a_taken_port_is_said_when_asked_for_and_else_avoided(embedded: Embedded) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wanted = taken.getsockname()[1]
+        with pytest.raises(TerminalError, match=f"port {wanted} is taken: set WAREHOUSE_PORT"):
+            embedded.start(wanted)
+    first = embedded.start()
+    embedded.stop()
+    with socket.create_server(("127.0.0.1", first)):
+        assert embedded.start() != first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend the server to another user")
+def test_as_root_a_closed_parent_directory_stays_closed(embedded: Embedded) -> None:
+    embedded.home.parent.chmod(0o700)
+    embedded.start()
+    assert stat.S_IMODE(embedded.home.parent.stat().st_mode) == 0o700
+    assert psutil.Process(_postmaster(embedded)).uids().real != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a plain user")
+def test_as_a_plain_user() -> None:
+    """Needs a checkout and an interpreter that the plain user may read."""
+    nobody = pwd.getpwnam("nobody")
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command, user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/",
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for path in (sys.executable, str(BIN / "postgres"), str(PROJECT_ROOT / "pyproject.toml")):
+        if run("test", "-r", path).returncode != 0:
+            pytest.skip(f"user nobody cannot reach {path}")
+    home = Path("/tmp") / f"warehouse-{os.getpid()}"
+    home.mkdir(mode=0o700)
+    os.chown(home, nobody.pw_uid, nobody.pw_gid)
+    code = (
+        "import sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "server = Embedded(Path(sys.argv[1])); print(server.start()); server.stop()"
+    )
+    try:
+        done = run(sys.executable, "-c", code, str(home))
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) > 0
+    finally:
+        subprocess.run(["rm", "-rf", str(home)], check=True)
