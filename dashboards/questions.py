@@ -181,7 +181,7 @@ def parse_question(name: str, text: str) -> Question:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TerminalError(f"question {name}: {where}: {first['msg']}") from None
-    except (yaml.YAMLError, TypeError) as error:
+    except (yaml.YAMLError, TypeError, ValueError) as error:
         raise TerminalError(f"question {name}: {' '.join(str(error).split())}") from None
 
 
