@@ -117,18 +117,23 @@ class Server:
             cursor.execute(f'drop database if exists "{warehouse.where.db}" with (force)')
 
 
+def migrated_server(embedded: Embedded, directory: Path) -> Server:
+    """Start a server with a migrated database `migrated` to copy from."""
+    server = Server(embedded, embedded.start(), directory)
+    server.database("migrated")
+    migrate()
+    with closing(connect()) as connection:
+        assert privileges.apply(connection) is None
+    return server
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The server, with a migrated database `migrated` to copy from."""
+    """The server of this test process."""
     directory = tmp_path_factory.mktemp("server")
     embedded = Embedded(directory / "home")
-    server = Server(embedded, embedded.start(), directory)
     try:
-        server.database("migrated")
-        migrate()
-        with closing(connect()) as connection:
-            assert privileges.apply(connection) is None
-        yield server
+        yield migrated_server(embedded, directory)
     finally:
         embedded.stop()
 

@@ -4,7 +4,7 @@
     where
         runs.job = 'snapshots'
         and runs.status in ('succeeded', 'unchanged')
-        {%- if kind %}
+        {% if kind %}
             and runs.detail ->> 'kind' = '{{ kind }}'
-        {%- endif %}
+        {% endif %}
 {%- endmacro %}

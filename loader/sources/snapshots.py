@@ -291,8 +291,11 @@ class SnapshotFile:
         self._content = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw) if packed else self._raw)
         self._hash = hashlib.sha256()
         self.content_bytes = 0
-        header = self._read_header()
-        self.kind, self.columns = recognise(self.name, header)
+        try:
+            self.kind, self.columns = recognise(self.name, self._read_header())
+        except BaseException:
+            self.close()
+            raise
         line = rb",".join(KINDS[self.kind][column].grammar for column in self.columns)
         # Possessive throughout: a line either matches at once or is left to the exact parser.
         self._good_lines = re.compile(rb"(?:" + line + rb"\r?+\n)*+")
