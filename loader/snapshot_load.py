@@ -213,7 +213,8 @@ class SeenIds:
             self.all_different = False
             return
         if largest >= len(self._seen):
-            self._seen.extend(bytes(max(largest + 1 - len(self._seen), len(self._seen))))
+            size = min(max(largest + 1, 2 * len(self._seen)), self.LARGEST)
+            self._seen.extend(bytes(size - len(self._seen)))
         seen = self._seen
         if any(map(seen.__getitem__, ids)) or len(set(ids)) < len(ids):
             self.all_different = False
