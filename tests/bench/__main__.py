@@ -1,0 +1,28 @@
+"""`python -m tests.bench [load|others|answers] ...`; all of them with no name."""
+
+import argparse
+
+from tests.bench.answers import answers, build
+from tests.bench.load import load, others
+from tests.bench.stage import stage
+
+
+def main() -> None:
+    """Measure what was asked for, on a server of its own."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["load", "others", "answers"])
+    parser.add_argument("--rows", type=int, default=5_000_000, help="of load (%(default)s)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 5_000_000, 10_000_000])
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with stage() as (server, directory):
+        if "load" in options.parts:
+            load(server, directory, options.rows, options.repeats)
+        if "others" in options.parts:
+            others(server, directory, options.rows // 10, 3)
+        if "answers" in options.parts:
+            answers(build(server, directory, options.sizes), options.repeats * 2 + 1)
+
+
+if __name__ == "__main__":
+    main()
