@@ -375,3 +375,21 @@ def test_the_load_counts_what_the_generator_says(
     assert len(oracle.deposits) == expected["deposits"]["rows_inserted"]
     assert len(oracle.withdrawals) == expected["withdrawals"]["rows_inserted"]
     assert len(oracle.users) == expected["users"]["rows_inserted"]
+
+
+def test_the_export_holds_every_target_table_and_answer(
+    oracle: Oracle, module_warehouse: Warehouse, tmp_path: Path
+) -> None:
+    done = module_warehouse.run("dashboards", "export", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    tables = module_warehouse.rows(
+        "select tablename from pg_tables where schemaname = 'target' order by 1"
+    )
+    assert [path.stem for path in sorted(tmp_path.glob("target/*"))] == [name for (name,) in tables]
+    assert [path.stem for path in sorted(tmp_path.glob("questions/*"))] == list(load_questions())
+    with (tmp_path / "target" / "deposits.csv").open(newline="") as file:
+        ids = [int(row[0]) for row in csv.reader(file) if row[0].isdigit()]
+    assert len(ids) == len(oracle.deposits)
+    assert ids == sorted(ids)
+    without = (tmp_path / "questions" / "users-without-deposits.csv").read_text().split()
+    assert without[1:] == [user for (user,) in oracle.users_without_deposits({})]
