@@ -1,11 +1,8 @@
 """The `dashboards` command: parse, call, print."""
 
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from prettytable import PrettyTable
@@ -17,32 +14,6 @@ from loader.commands import CommandGroup
 from loader.errors import UsageError
 
 _WIDTH = {"max_content_width": 100}
-
-
-@contextlib.contextmanager
-def _one_line() -> Iterator[None]:
-    """One line for a usage error, where click itself would print some help with it."""
-    try:
-        yield
-    except click.NoSuchOption as error:
-        hint = nearest(error.option_name, error.possibilities or ())
-        raise UsageError(f"no such option: {error.option_name}{hint}") from None
-    except click.UsageError as error:
-        raise UsageError(error.format_message()) from None
-
-
-class Dashboards(CommandGroup):
-    """The top of the command line."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        """Parse the options of the group itself."""
-        with _one_line():
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Parse the rest and run it."""
-        with _one_line():
-            return super().invoke(ctx)
 
 
 class Ask(click.Group):
@@ -61,7 +32,7 @@ class Ask(click.Group):
         return _command(questions[cmd_name])
 
 
-@click.group(cls=Dashboards, name="dashboards", context_settings=_WIDTH)
+@click.group(cls=CommandGroup, name="dashboards", context_settings=_WIDTH)
 def main() -> None:
     """Show what the warehouse knows.
 

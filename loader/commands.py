@@ -50,8 +50,12 @@ class CommandGroup(click.Group):
         except WarehouseError as error:
             click.echo(f"{self.name}: {error}", err=True)
             code = error.exit_code
-        except click.ClickException as error:
+        except click.exceptions.NoArgsIsHelpError as error:
             error.show()
+            code = error.exit_code
+        except click.ClickException as error:
+            # Not show(): it puts lines of help around the one that matters.
+            click.echo(f"{self.name}: {error.format_message()}", err=True)
             code = error.exit_code
         except Terminated:
             click.echo(f"{self.name}: terminated", err=True)
