@@ -17,9 +17,8 @@ events as (
 
 login_types as (
 
-    select event_types.event_name
-    from {{ ref('event_types') }} as event_types
-    where event_types.is_login
+    select event_name from {{ ref('event_types') }}
+    where is_login
 
 ),
 

@@ -1,11 +1,13 @@
 -- A table, so that all that is built from here on sees one cut, also when the
 -- loader publishes a snapshot in the middle of a run, and so does a later run
--- of a few models. Changed in place: a new table would drop the views on it.
+-- of a few models. Always changed in place: a new table in its stead would drop
+-- the views that read it.
 {{
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key='kind',
+        full_refresh=false,
     )
 }}
 

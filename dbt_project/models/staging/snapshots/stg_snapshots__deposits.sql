@@ -2,9 +2,8 @@ with
 
 snapshot_in_use as (
 
-    select current_snapshots.snapshot_id
-    from {{ ref('stg_snapshots__current') }} as current_snapshots
-    where current_snapshots.kind = 'deposits'
+    select snapshot_id from {{ ref('stg_snapshots__current') }}
+    where kind = 'deposits'
 
 ),
 
