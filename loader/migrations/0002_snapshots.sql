@@ -7,7 +7,7 @@ create table raw.snapshots (
     kind text not null,
     run_id bigint not null,
     file_name text not null,
-    columns text [] not null,
+    columns text[] not null,
     content_sha256 text not null,
     content_bytes bigint not null,
     row_count bigint not null,
@@ -74,17 +74,17 @@ create table raw.user_levels (
 ) partition by list (snapshot_id);
 
 -- What makes a row of a kind the same row.
-create function raw.key_columns(kind text) returns text []
+create function raw.key_columns(kind text) returns text[]
 language sql immutable
 begin atomic
-select case kind
-    when 'deposits' then array['id']
-    when 'withdrawals' then array['id']
-    when 'events' then array['id']
-    when 'users' then array['user_id']
-    when 'user_levels'
-        then array['user_id', 'jurisdiction', 'event_timestamp']
-end;
+    select case kind
+        when 'deposits' then array['id']
+        when 'withdrawals' then array['id']
+        when 'events' then array['id']
+        when 'users' then array['user_id']
+        when 'user_levels'
+            then array['user_id', 'jurisdiction', 'event_timestamp']
+    end;
 end;
 
 -- A new, empty partition that no reader sees yet. Returns its snapshot_id;
@@ -194,7 +194,7 @@ create function raw.publish_snapshot(
     snapshot_id bigint,
     run_id bigint,
     file_name text,
-    columns text [],
+    columns text[],
     content_sha256 text,
     content_bytes bigint,
     row_count bigint
