@@ -51,7 +51,12 @@ def stop() -> None:
 
 @main.command()
 @click.argument(
-    "paths", nargs=-1, required=True, metavar="DIR|FILE...", type=click.Path(path_type=Path)
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="DIR|FILE...",
+    # A file that cannot be read is refused in its turn, with its row in the ledger.
+    type=click.Path(readable=False, path_type=Path),
 )
 @click.option(
     "--allow-shrink", is_flag=True, help="Take a snapshot with less than half of the current rows."

@@ -120,6 +120,10 @@ class Server:
 def migrated_server(embedded: Embedded, directory: Path) -> Server:
     """Start a server with a migrated database `migrated` to copy from."""
     server = Server(embedded, embedded.start(), directory)
+    with closing(server.admin()) as admin, admin.cursor() as cursor:
+        # No power will be cut here, and databases come and go all the time.
+        cursor.execute("alter system set fsync = off")
+        cursor.execute("select pg_reload_conf()")
     server.database("migrated")
     migrate()
     with closing(connect()) as connection:

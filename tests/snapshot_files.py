@@ -1,6 +1,8 @@
 """Small snapshot files for the tests of the loader."""
 
 import gzip
+import os
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,3 +40,13 @@ def write(directory: Path, name: str, kind: str, rows: Iterable[str | bytes]) ->
     path = directory / name
     path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     return path
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """The error of a command that failed: its last line on stderr, and the only one of its kind."""
+    assert "Traceback" not in done.stderr, done.stderr
+    *before, last = done.stderr.splitlines()
+    assert last.startswith("loader: "), done.stderr
+    assert not any(line.startswith(("loader: ", "Error", " ")) for line in before), done.stderr
+    assert os.environ["WAREHOUSE_PASSWORD"] not in done.stdout + done.stderr
+    return last.removeprefix("loader: ")
