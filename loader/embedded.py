@@ -216,24 +216,27 @@ class Embedded:
         # would refuse when another process of the same user has taken the pid.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         conf = self.data / "warehouse.conf"
-        port = _choose_port(wanted_port, conf)
-        conf.write_text(_configuration(port))
-        done = launch.run(
-            str(BIN / "pg_ctl"),
-            "start",
-            "-D",
-            str(self.data),
-            "-l",
-            str(self.home / "server.log"),
-            "-w",
-            "-t",
-            str(START_TIMEOUT_SECONDS),
-        )
-        if done.returncode != 0:
-            raise TransientError(
-                f"the embedded Postgres did not start; see {self.home / 'server.log'}"
+        while True:
+            port = _choose_port(wanted_port, conf)
+            conf.write_text(_configuration(port))
+            done = launch.run(
+                str(BIN / "pg_ctl"),
+                "start",
+                "-D",
+                str(self.data),
+                "-l",
+                str(self.home / "server.log"),
+                "-w",
+                "-t",
+                str(START_TIMEOUT_SECONDS),
             )
-        return port
+            if done.returncode == 0:
+                return port
+            if wanted_port is not None or _is_free(port):
+                raise TransientError(
+                    f"the embedded Postgres did not start; see {self.home / 'server.log'}"
+                )
+            # Another server was faster to take the free port: try the next one.
 
 
 def _service_account(home: Path) -> pwd.struct_passwd:
