@@ -80,7 +80,7 @@ def connect(role: Role | None = None) -> Connection:
 
 
 def _open(where: Endpoint) -> Connection:
-    return psycopg2.connect(
+    connection = psycopg2.connect(
         host=where.host,
         port=where.port,
         user=where.user,
@@ -91,8 +91,12 @@ def _open(where: Endpoint) -> Connection:
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
-        options="-c timezone=UTC -c datestyle=ISO -c client_encoding=UTF8",
+        client_encoding="UTF8",
     )
+    with connection, connection.cursor() as cursor:
+        # Not as `options`: PGTZ and PGDATESTYLE in the environment would win over them.
+        cursor.execute("set timezone = 'UTC'; set datestyle = 'ISO'")
+    return connection
 
 
 def _may_set_role(cursor: Any, role: str) -> bool:
