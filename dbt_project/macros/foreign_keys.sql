@@ -42,7 +42,7 @@
 {#
     Takes the foreign keys off the tables of a run before it starts. Rebuilding
     a table drops them anyway, but in the middle of the run, where two threads
-    that swap the two ends of one foreign key wait for each other for ever.
+    that swap the two ends of one foreign key can end in a deadlock.
 #}
 {% macro drop_foreign_keys() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
