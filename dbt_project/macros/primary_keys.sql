@@ -1,7 +1,7 @@
 {#
-    The primary key of a contract is built when the rows are in: 2 to 4 times faster
-    than keeping an index that rows come to in no order. Two of dbt's macros
-    are replaced for that, and nothing else changes: the key is still there
+    The primary key of a contract is built when the rows are in: 2 to 4 times
+    faster than keeping an index that rows come to in no order. Two of dbt's
+    macros are replaced for that, and nothing else changes: the key is there
     before anybody sees the table.
 #}
 {% macro postgres__get_table_columns_and_constraints() -%}
