@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.errors import RefusedError, UsageError
 from loader.snapshot_load import JOB as SNAPSHOTS_JOB
-from loader.sources.snapshots import BadValueError, parse_record
+from loader.sources.snapshots import BadValueError, parse_record, shown
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
 
 JOB = "quarantine redrive"
@@ -86,7 +86,7 @@ def redrive(path: Path | None) -> Run:
         # No new snapshot may take the place of the one whose rows are mended here.
         single_flight(connection, SNAPSHOTS_JOB),
         single_flight(connection, JOB),
-        ledger_run(connection, JOB, {"file": path.name if path else None}) as run,
+        ledger_run(connection, JOB, {"file": shown(path) if path else None}) as run,
     ):
         rows = open_rows(connection)
         targets = _targets(connection)
@@ -111,14 +111,18 @@ def redrive(path: Path | None) -> Run:
 def _edited_rows(path: Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            for row in reader:
-                yield int(row["quarantine_id"]), row["raw"]
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            id_at, raw_at = header.index("quarantine_id"), header.index("raw")
+            for row in filter(None, reader):
+                # Another number of fields: most likely a raw text that lost its quotes.
+                fields = dict(zip(range(len(header)), row, strict=True))
+                yield int(fields[id_at]), fields[raw_at]
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from None
-    except (KeyError, ValueError, TypeError, csv.Error):
+    except (ValueError, csv.Error):
         raise RefusedError(
-            f"{path.name}: not an export of the quarantine: it needs the columns "
+            f"{shown(path)}: not an export of the quarantine: it needs the columns "
             "quarantine_id and raw, one row a line"
         ) from None
 
