@@ -180,12 +180,13 @@ def _load_rows(
         if feed.error is not None:
             raise feed.error from None
         raise
-    if not feed.ids.all_different:
+    repeated_ids = sorted(feed.ids.repeated) if feed.ids.is_complete else None
+    if repeated_ids != []:
         with connection.cursor("repeats") as cursor:  # on the server: they may be many
             cursor.execute(
-                "select line_number, first_line, is_identical from raw.take_repeats(%s, %s) "
-                "order by line_number",
-                (file.kind, snapshot_id),
+                "select line_number, first_line, is_identical "
+                "from raw.take_repeats(%s, %s, %s) order by line_number",
+                (file.kind, snapshot_id, repeated_ids),
             )
             for bad in _differing_repeats(cursor, run, file):
                 feed.set_aside(bad)
@@ -193,32 +194,39 @@ def _load_rows(
 
 
 class SeenIds:
-    """Proves, while a file is read, that no id comes twice: a byte an id, up to 32 MiB.
+    """Finds, while a file is read, the ids that come twice: a byte an id, up to 32 MiB.
 
-    Where it cannot prove it (a repeat, or ids too far apart), Postgres finds the repeats.
+    Where it gives up (ids too far apart, too many repeats), Postgres finds them.
     """
 
     LARGEST = 1 << 25
+    MOST_REPEATED = 100_000
 
     def __init__(self) -> None:
-        self.all_different = True
+        self.is_complete = True
+        self.repeated: set[int] = set()
         self._seen = bytearray()
 
     def add(self, ids: list[int]) -> None:
         """Take note of some more ids."""
-        if not self.all_different or not ids:
-            return
-        largest = max(ids)
-        if largest >= self.LARGEST:
-            self.all_different = False
+        largest = max(ids, default=0)
+        if largest >= self.LARGEST or len(self.repeated) > self.MOST_REPEATED:
+            self.is_complete = False
             return
         if largest >= len(self._seen):
             size = min(max(largest + 1, 2 * len(self._seen)), self.LARGEST)
             self._seen.extend(bytes(size - len(self._seen)))
         seen = self._seen
         if any(map(seen.__getitem__, ids)) or len(set(ids)) < len(ids):
-            self.all_different = False
+            self._add_repeated(ids)
         for number in ids:
+            seen[number] = 1
+
+    def _add_repeated(self, ids: list[int]) -> None:
+        seen = self._seen
+        for number in ids:
+            if seen[number]:
+                self.repeated.add(number)
             seen[number] = 1
 
 
@@ -232,7 +240,7 @@ class _Feed:
         self.error: BaseException | None = None
         self.ids = SeenIds()
         # Looked for where it costs next to nothing: in front, where every known file has it.
-        self.ids.all_different = file.columns[0] == "id"
+        self.ids.is_complete = file.columns[0] == "id"
         self._records = file.records()
         self._bar = tqdm(
             total=file.progress[1], unit="B", unit_scale=True, desc=file.name,
@@ -266,7 +274,7 @@ class _Feed:
         return b""
 
     def _note_ids(self, lines: list[bytes]) -> None:
-        if self.ids.all_different:
+        if self.ids.is_complete:
             self.ids.add([int(line.partition(b",")[0]) for line in lines])
 
     def set_aside(self, bad: BadRow) -> None:

@@ -129,8 +129,13 @@ end
 $$;
 
 -- Takes the rows whose key an earlier line already had out of an unpublished
--- partition. Returns those rows.
-create function raw.take_repeats(kind text, snapshot_id bigint)
+-- partition. Returns those rows. The loader tells the ids that came more than
+-- once where it knows them all; where it does not (null), they are looked for.
+create function raw.take_repeats(
+    kind text,
+    snapshot_id bigint,
+    repeated_ids bigint[]
+)
 returns table (line_number bigint, first_line bigint, is_identical boolean)
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -138,6 +143,7 @@ set work_mem = '256MB'
 as $$
 declare
     partition_name text := kind || '_' || snapshot_id;
+    keys text := array_to_string(raw.key_columns(kind), ', ');
     row_values text;
 begin
     if exists (
@@ -146,12 +152,14 @@ begin
     ) then
         raise exception 'snapshot % is published already', snapshot_id;
     end if;
-    begin
-        perform raw.index_keys(kind, snapshot_id);
-        return;
-    exception when unique_violation then
-        null;
-    end;
+    if repeated_ids is null then
+        begin
+            perform raw.index_keys(kind, snapshot_id);
+            return;
+        exception when unique_violation then
+            null;
+        end;
+    end if;
     select string_agg(quote_ident(attname), ', ' order by attnum) into row_values
     from pg_attribute
     where
@@ -160,9 +168,7 @@ begin
         and not attisdropped
         and attname not in ('snapshot_id', 'line_number', 'run_id');
     return query execute format(
-        'with repeated_keys as (
-            select %2$s from raw.%1$I group by %2$s having count(*) > 1
-        ),
+        'with repeated_keys as (%4$s),
         ranked as (
             select
                 line_number,
@@ -183,7 +189,14 @@ begin
             ranked.line_number,
             ranked.first_line,
             ranked.is_identical',
-        partition_name, array_to_string(raw.key_columns(kind), ', '), row_values);
+        partition_name, keys, row_values,
+        case
+            when repeated_ids is null then format(
+                'select %2$s from raw.%1$I group by %2$s having count(*) > 1',
+                partition_name, keys)
+            else 'select unnest($1) as id'
+        end)
+    using repeated_ids;
 end
 $$;
 

@@ -325,7 +325,7 @@ class SnapshotFile:
 
     def digest(self) -> str:
         """Read to the end for the digest alone."""
-        while self._read():
+        while self.read_chunk():
             pass
         return self.sha256
 
@@ -336,7 +336,7 @@ class SnapshotFile:
         """
         line = 2
         rest = b""
-        while chunk := self._read():
+        while chunk := self.read_chunk():
             buffer = rest + chunk
             line, used = yield from self._records_of(buffer, line, at_end=False)
             rest = buffer[used:]
@@ -351,23 +351,21 @@ class SnapshotFile:
 
         Raises TransientError when it is no longer the content that `records()` has read.
         """
-        wanted = iter(lines)
-        line = next(wanted, None)
-        if line is None:
-            return
         with closing(SnapshotFile(self.path)) as twin:
-            for record in twin.records():
-                if isinstance(record, Row) and record.line == line:
-                    yield readable(record.raw)
-                    line = next(wanted, None)
-                elif isinstance(record, Span) and line is not None:
-                    if line >= record.first_line + record.lines.count(b"\n"):
-                        continue
-                    rows = record.lines.split(b"\n")
-                    while line is not None and line - record.first_line < len(rows) - 1:
-                        yield readable(rows[line - record.first_line])
-                        line = next(wanted, None)
-            if line is not None or twin.sha256 != self.sha256:
+            buffer, position, line = b"", 0, 2
+            for wanted in lines:
+                while True:
+                    position, line = _skip_lines(buffer, position, line, wanted)
+                    end = _record_end(buffer, position, buffer.rfind(b"\n") + 1)
+                    if line == wanted and end is not None:
+                        yield readable(buffer[position:end].rstrip(b"\r\n"))
+                        break
+                    chunk = twin.read_chunk()
+                    if not chunk and (not buffer or buffer.endswith(b"\n")):
+                        raise TransientError(f"{self.name}: the file changed while it was read")
+                    # The last line may do without its end.
+                    buffer, position = buffer[position:] + (chunk or b"\n"), 0
+            if twin.digest() != self.sha256:
                 raise TransientError(f"{self.name}: the file changed while it was read")
 
     def _records_of(
@@ -439,7 +437,8 @@ class SnapshotFile:
         self._count(header)
         return header
 
-    def _read(self) -> bytes:
+    def read_chunk(self) -> bytes:
+        """The next bytes of the content, none at its end."""
         try:
             chunk = self._content.read(CHUNK_BYTES)
         except (OSError, EOFError, zlib.error) as error:
@@ -456,6 +455,16 @@ def shown(path: Path) -> str:
     """A file's name as text that any log, JSON or Postgres can hold, on one line."""
     text = os.fsencode(path.name).decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _skip_lines(buffer: bytes, position: int, line: int, wanted: int) -> tuple[int, int]:
+    """Move on from the start of `line` to that of `wanted`, or as far as the buffer has ends."""
+    whole = buffer.count(b"\n", position)
+    if line + whole <= wanted:
+        return buffer.rfind(b"\n") + 1 if whole else position, line + whole
+    for _ in range(wanted - line):
+        position = buffer.index(b"\n", position) + 1
+    return position, wanted
 
 
 def _record_end(buffer: bytes, position: int, end: int) -> int | None:

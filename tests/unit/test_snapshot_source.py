@@ -592,7 +592,7 @@ def test_a_file_name_that_is_no_text_is_still_one_line(tmp_path: Path) -> None:
         assert file.name == "a\\n\\xff.csv"
 
 
-# --- the proof that ids are unique -------------------------------------------------------------
+# --- ids that come twice -----------------------------------------------------------------------
 
 
 @settings(deadline=None, derandomize=True)
@@ -601,20 +601,28 @@ def test_a_file_name_that_is_no_text_is_still_one_line(tmp_path: Path) -> None:
         st.lists(st.one_of(st.integers(0, 40), st.integers(0, 2**63 - 1)), max_size=8), max_size=6
     )
 )
-def test_a_repeated_id_is_never_taken_for_all_different(batches: list[list[int]]) -> None:
+def test_every_repeated_id_is_found_or_left_to_postgres(batches: list[list[int]]) -> None:
     seen = SeenIds()
     for batch in batches:
-        seen.add(batch)
+        if seen.is_complete:
+            seen.add(batch)
     ids = [number for batch in batches for number in batch]
-    if len(set(ids)) < len(ids):
-        assert not seen.all_different
-    elif max(ids, default=0) < SeenIds.LARGEST:
-        assert seen.all_different
+    assert seen.is_complete == (max(ids, default=0) < SeenIds.LARGEST)
+    if seen.is_complete:
+        assert seen.repeated == {number for number in ids if ids.count(number) > 1}
 
 
-def test_the_proof_of_unique_ids_stays_within_its_memory() -> None:
+def test_too_many_repeats_are_left_to_postgres(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SeenIds, "MOST_REPEATED", 2)
+    seen = SeenIds()
+    seen.add([1, 2, 3, 1, 2, 3])
+    seen.add([4])
+    assert not seen.is_complete
+
+
+def test_the_search_for_repeated_ids_stays_within_its_memory() -> None:
     seen = SeenIds()
     for number in (0, SeenIds.LARGEST // 2, SeenIds.LARGEST - 2, SeenIds.LARGEST - 1):
         seen.add([number])
-    assert seen.all_different
+    assert seen.is_complete
     assert len(seen._seen) == SeenIds.LARGEST
