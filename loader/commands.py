@@ -14,8 +14,11 @@ from loader.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse import database_error
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: leave like on Ctrl-C, so that open work is rolled back and recorded."""
+class Terminated(BaseException):
+    """SIGTERM: leave like on Ctrl-C, so that open work is rolled back and recorded.
+
+    No KeyboardInterrupt, which click turns into an Abort of its own.
+    """
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -26,6 +26,7 @@ from loader.warehouse import (
     interruptible,
     ledger_run,
     single_flight,
+    transaction,
 )
 
 JOB = "snapshots"
@@ -363,7 +364,7 @@ def _publish(connection: Connection, run: Run, file: SnapshotFile) -> None:
 def _drop_old(connection: Connection, kind: str) -> None:
     """Drop what is older than the snapshots to keep; left for the next load when in use."""
     try:
-        with connection, connection.cursor() as cursor:
+        with transaction(connection) as cursor:
             cursor.execute("set local lock_timeout = '5s'")
             cursor.execute(
                 "select raw.drop_old_snapshots(%s, %s)", (kind, get_settings().snapshots_kept)

@@ -193,9 +193,27 @@ def _wait(connection: Connection) -> None:
         while (state := connection.poll()) != extensions.POLL_OK:
             reading = state == extensions.POLL_READ
             select.select([connection] if reading else [], [] if reading else [connection], [])
-    except KeyboardInterrupt:
+    except (psycopg2.Error, OSError):
+        raise
+    except BaseException:
         with contextlib.suppress(psycopg2.Error):
             connection.cancel()
+        raise
+
+
+@contextlib.contextmanager
+def transaction(connection: Connection) -> Iterator[Any]:
+    """Commit, or roll back, and let the first error through.
+
+    psycopg2's own `with connection` would put its failure to roll back a lost one in its place.
+    """
+    try:
+        with connection.cursor() as cursor:
+            yield cursor
+        connection.commit()
+    except BaseException:
+        with contextlib.suppress(psycopg2.Error):
+            connection.rollback()
         raise
 
 
@@ -207,7 +225,7 @@ def single_flight(connection: Connection, job: str) -> Iterator[None]:
     other run of the job that is still open in the ledger has died, and closes it as failed.
     """
     lock = f"bitso-warehouse:{job}"
-    with connection, connection.cursor() as cursor:
+    with transaction(connection) as cursor:
         cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (lock,))
         [(is_mine,)] = cursor.fetchall()
         if not is_mine:
@@ -230,7 +248,7 @@ def single_flight(connection: Connection, job: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(psycopg2.Error):
             connection.rollback()
-            with connection, connection.cursor() as cursor:
+            with transaction(connection) as cursor:
                 cursor.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
 
 
@@ -256,7 +274,7 @@ def ledger_run(connection: Connection, job: str, detail: dict[str, Any]) -> Iter
     together. An exception rolls the rows back, closes the run as refused or failed with what it
     had counted, and goes on as a WarehouseError.
     """
-    with connection, connection.cursor() as cursor:
+    with transaction(connection) as cursor:
         cursor.execute(
             "insert into ops.runs (job, detail) values (%s, %s) returning run_id",
             (job, json.dumps(detail)),
