@@ -2,8 +2,10 @@
     config(
         indexes=[{'columns': ['deposit_dates'], 'type': 'gin'}],
         post_hook=[
-            "create index on {{ this }} (status, user_id)
-            include (deposits, last_deposit_date)",
+            "create index on {{ this }} (user_id)
+            include (deposits, last_deposit_date) where status = 'complete'",
+            "create index on {{ this }} (user_id)
+            include (deposits, last_deposit_date) where status = 'any'",
             "create index on {{ this }} (status, user_id)
             where in_snapshot and deposits = 0",
         ],
