@@ -173,7 +173,7 @@ class Embedded:
         candidates = [direct, *_with_capability(account)]
         for launch in candidates:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
-                reach = 'cd "$1" && exec "$2" --version'
+                reach = 'cd "$1" && test -x "$2" && exec "$2" --version'
                 probe = ("/bin/sh", "-c", reach, "sh", str(self.home), str(BIN / "postgres"))
                 if launch.run(*probe).returncode == 0:
                     return launch
@@ -258,7 +258,9 @@ def _with_capability(account: pwd.struct_passwd) -> Iterator[Launch]:
             prefix=(
                 setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}",
                 "--clear-groups", f"--inh-caps=+{capability}",
-                f"--ambient-caps=+{capability}", "--",
+                # initdb asks access(2) for its neighbours, which forgets the capability of a
+                # user other than root without this bit.
+                f"--ambient-caps=+{capability}", "--securebits=+no_setuid_fixup", "--",
             )
         )  # fmt: skip
 

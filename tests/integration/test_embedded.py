@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -154,11 +155,20 @@ def test_a_taken_port_is_said_when_asked_for_and_else_avoided(embedded: Embedded
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend the server to another user")
-def test_as_root_a_closed_parent_directory_stays_closed(embedded: Embedded) -> None:
-    embedded.home.parent.chmod(0o700)
-    embedded.start()
-    assert stat.S_IMODE(embedded.home.parent.stat().st_mode) == 0o700
-    assert psutil.Process(_postmaster(embedded)).uids().real != 0
+def test_as_root_a_closed_parent_directory_stays_closed(
+    embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone below /root or a mktemp -d: data and binaries both out of others' reach."""
+    closed = embedded.home.parent
+    closed.chmod(0o700)
+    shutil.copytree(BIN.parent, closed / "pginstall", symlinks=True)
+    monkeypatch.setattr("loader.embedded.BIN", closed / "pginstall" / "bin")
+    port = embedded.start()
+    assert _ask(embedded, port, "select 1") == [(1,)]
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+    postmaster = psutil.Process(_postmaster(embedded))
+    assert postmaster.uids().real != 0
+    assert postmaster.exe().startswith(str(closed))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a plain user")
