@@ -161,8 +161,10 @@ def test_as_root_a_closed_parent_directory_stays_closed(
     """As in a clone below /root or a mktemp -d: data and binaries both out of others' reach."""
     closed = embedded.home.parent
     closed.chmod(0o700)
-    shutil.copytree(BIN.parent, closed / "pginstall", symlinks=True)
-    monkeypatch.setattr("loader.embedded.BIN", closed / "pginstall" / "bin")
+    package = BIN.parents[1]
+    for part in (package.name, f"{package.name}.libs"):  # the wheel keeps its libraries beside
+        shutil.copytree(package.parent / part, closed / part, symlinks=True)
+    monkeypatch.setattr("loader.embedded.BIN", closed / package.name / "pginstall" / "bin")
     port = embedded.start()
     assert _ask(embedded, port, "select 1") == [(1,)]
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
