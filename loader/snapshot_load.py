@@ -365,7 +365,7 @@ def _drop_old(connection: Connection, kind: str) -> None:
     """Drop what is older than the snapshots to keep; left for the next load when in use."""
     try:
         with transaction(connection) as cursor:
-            cursor.execute("set local lock_timeout = '5s'")
+            cursor.execute("set local lock_timeout = '1s'")
             cursor.execute(
                 "select raw.drop_old_snapshots(%s, %s)", (kind, get_settings().snapshots_kept)
             )
