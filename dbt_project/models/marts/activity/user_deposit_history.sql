@@ -3,9 +3,11 @@
         indexes=[{'columns': ['deposit_dates'], 'type': 'gin'}],
         post_hook=[
             "create index on {{ this }} (user_id)
-            include (deposits, last_deposit_date) where status = 'complete'",
+            include (deposits, last_deposit_date)
+            where status = 'complete' and deposits > 0",
             "create index on {{ this }} (user_id)
-            include (deposits, last_deposit_date) where status = 'any'",
+            include (deposits, last_deposit_date)
+            where status = 'any' and deposits > 0",
             "create index on {{ this }} (status, user_id)
             where in_snapshot and deposits = 0",
         ],
