@@ -72,13 +72,24 @@ create table ops.cursors (
 comment on table ops.cursors is
 'What a job that can resume has done already';
 
+-- A quarantined market row says when it was received: with that it can be
+-- redriven, and a repeated load finds it.
+alter table ops.quarantine add column received_at timestamptz;
+create index quarantine_received on ops.quarantine (source, received_at)
+where received_at is not null;
+
 -- Makes the partition of a day, once: raw.<table>_<yyyymmdd>.
 create function raw.ensure_day(table_name text, day date) returns void
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 as $$
+declare
+    partition_name text := table_name || '_' || to_char(day, 'YYYYMMDD');
 begin
+    if to_regclass(format('raw.%I', partition_name)) is not null then
+        return;
+    end if;
     if not exists (
         select from pg_partitioned_table
         inner join pg_class on pg_class.oid = partrelid
@@ -89,37 +100,57 @@ begin
     ) then
         raise exception 'raw.% has no partition a day', table_name;
     end if;
+    perform pg_advisory_xact_lock(
+        hashtextextended('bitso-warehouse:day:' || table_name, 0));
+    if to_regclass(format('raw.%I', partition_name)) is not null then
+        return;
+    end if;
+    -- Attached, not made in place, which would wait for every reader and
+    -- writer of the table.
     execute format(
-        'create table if not exists raw.%I partition of raw.%I
+        'create table raw.%I (like raw.%I including all)',
+        partition_name, table_name);
+    execute format(
+        'alter table raw.%I attach partition raw.%I
         for values from (%L) to (%L)',
-        table_name || '_' || to_char(day, 'YYYYMMDD'),
         table_name,
+        partition_name,
         day::timestamptz,
         (day + 1)::timestamptz);
 end
 $$;
 
--- Drops the partitions of the days before one. Returns their names.
-create function raw.drop_days_before(table_name text, day date)
-returns setof text
+-- Drops the partition of a day, unless a run after the given one wrote to it.
+-- Returns whether it did. A writer either came before the check or waits for
+-- it and then finds no partition.
+create function raw.drop_day(table_name text, day date, modelled_run bigint)
+returns boolean
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    partition_name text;
+    partition_name text := table_name || '_' || to_char(day, 'YYYYMMDD');
+    is_newer boolean;
 begin
-    for partition_name in
-        select pg_class.relname from pg_inherits
-        inner join pg_class on pg_class.oid = pg_inherits.inhrelid
+    if not exists (
+        select from pg_inherits
+        inner join pg_partitioned_table on partrelid = inhparent
         where
-            pg_inherits.inhparent = format('raw.%I', table_name)::regclass
-            and pg_class.relname ~ '_[0-9]{8}$'
-            and to_date(right(pg_class.relname, 8), 'YYYYMMDD') < day
-        order by pg_class.relname
-    loop
-        execute format('drop table raw.%I', partition_name);
-        return next partition_name;
-    end loop;
+            inhrelid = to_regclass(format('raw.%I', partition_name))
+            and inhparent = to_regclass(format('raw.%I', table_name))
+            and partstrat = 'r'
+    ) then
+        raise exception 'raw.% has no partition of %', table_name, day;
+    end if;
+    execute format('lock table raw.%I in access exclusive mode', table_name);
+    execute format(
+        'select exists (select from raw.%I where run_id > $1)', partition_name)
+    into is_newer using modelled_run;
+    if is_newer then
+        return false;
+    end if;
+    execute format('drop table raw.%I', partition_name);
+    return true;
 end
 $$;
 
