@@ -210,6 +210,8 @@ class _PoliteAdapter(HTTPAdapter):
         except requests.RequestException as error:
             raise self._connection_problem(error) from None
         if response.is_redirect:
+            response.close()
+            response.raw = _Body("", self._clock.now())
             return response
         try:
             body = self._read(response, started)
@@ -257,10 +259,10 @@ class _PoliteAdapter(HTTPAdapter):
     def _check(self, response: requests.Response, document: Any) -> None:
         status = response.status_code
         problem = self._judge(status, document)
-        if problem is None and document is None:
-            problem = status_problem(status, "") or Problem("transient", "no JSON in the reply")
         if problem is None and status != HTTPStatus.OK:
-            problem = Problem("terminal", "not the expected kind of reply")
+            problem = status_problem(status, "") or Problem("terminal", "is no answer to this")
+        if problem is None and document is None:
+            problem = Problem("transient", "without JSON")
         if problem is None:
             return
         message = " ".join(self._redact(f"HTTP {status} {problem.message}").split())[:300]

@@ -4,7 +4,7 @@
 create table ops.rate_budgets (
     budget text primary key,
     -- when the latest calls were let go, oldest first
-    calls timestamptz [] not null default '{}',
+    calls timestamptz[] not null default '{}',
     frozen_until timestamptz not null default '-infinity',
     -- how many freezes in a row
     freezes integer not null default 0

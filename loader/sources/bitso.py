@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from loader.http import PoliteSession, Problem, status_problem
-from loader.sources.json_text import Value, items_at, value_at
+from loader.sources.json_text import ShapeError, Value, items_at, value_at
 from loader.sources.records import (
     Body,
     Parsed,
@@ -117,7 +117,11 @@ def _one(body: Body) -> list[Value]:
 
 
 def _many(body: Body) -> list[Value]:
-    return items_at(body.text, "payload")
+    found = items_at(body.text, "payload")
+    if not found:
+        # Never the truth, and no news about any book: above all not that all are delisted.
+        raise ShapeError("the reply is empty")
+    return found
 
 
 def _one_or_many(body: Body) -> list[Value]:

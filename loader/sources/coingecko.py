@@ -6,6 +6,7 @@ and reads prices into floats: here the session is ours, with the key in a header
 taken from the response before pycoingecko parses it.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -130,7 +131,9 @@ class CoinGecko:
 
     def _call(self, caller: Callable[[], object]) -> Answer:
         self._answer = None
-        caller()
+        # What pycoingecko makes of a body is not used, and it cannot read all that we can.
+        with contextlib.suppress(ValueError):
+            caller()
         assert self._answer is not None, "pycoingecko went another way than through our session"
         return self._answer
 
