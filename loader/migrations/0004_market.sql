@@ -100,13 +100,13 @@ begin
     ) then
         raise exception 'raw.% has no partition a day', table_name;
     end if;
-    perform pg_advisory_xact_lock(
-        hashtextextended('bitso-warehouse:day:' || table_name, 0));
+    -- One at a time. Attached, not made in place, which would wait for every
+    -- reader and writer of the table.
+    execute format(
+        'lock table raw.%I in share update exclusive mode', table_name);
     if to_regclass(format('raw.%I', partition_name)) is not null then
         return;
     end if;
-    -- Attached, not made in place, which would wait for every reader and
-    -- writer of the table.
     execute format(
         'create table raw.%I (like raw.%I including all)',
         partition_name, table_name);
