@@ -37,14 +37,20 @@ def read_json(text: str) -> Any:
     return value_at(text).data
 
 
-def value_at(text: str, *path: str) -> Value:
-    """The value under these keys. Raises ShapeError when there is none."""
-    return _walk(text, path, _value)
+def value_at(text: str, key: str | None = None) -> Value:
+    """The value of a whole text, or what it has under a key.
+
+    Raises ShapeError when there is none.
+    """
+    return _walk(text, key, _value)
 
 
-def items_at(text: str, *path: str) -> list[Value]:
-    """The items of the array under these keys. Raises ShapeError when there is none."""
-    return _walk(text, path, _items)
+def items_at(text: str, key: str | None = None) -> list[Value]:
+    """The items of an array: of the one that a text is, or has under a key.
+
+    Raises ShapeError when there is none.
+    """
+    return _walk(text, key, _items)
 
 
 class _Reader:
@@ -87,9 +93,13 @@ class _Reader:
 _Read = Callable[[_Reader, str, int], tuple[_T, int]]
 
 
-def _walk(text: str, path: tuple[str, ...], read: _Read[_T]) -> _T:
+def _walk(text: str, key: str | None, read: _Read[_T]) -> _T:
+    reader, start = _Reader(), _skip(text, 0)
     try:
-        result, end = _descend(_Reader(), text, _skip(text, 0), path, read)
+        if key is None:
+            result, end = read(reader, text, start)
+        else:
+            result, end = _member(reader, text, start, key, read)
     except IndexError:
         raise ShapeError("not JSON: the end is missing") from None
     if _skip(text, end) != len(text):
@@ -97,28 +107,24 @@ def _walk(text: str, path: tuple[str, ...], read: _Read[_T]) -> _T:
     return result
 
 
-def _descend(
-    reader: _Reader, text: str, position: int, path: tuple[str, ...], read: _Read[_T]
-) -> tuple[_T, int]:
-    if not path:
-        return read(reader, text, position)
-    if text[position] != "{":
-        reader.read(text, position)
-        raise ShapeError(f"there is no {path[0]}")
+def _member(reader: _Reader, text: str, start: int, key: str, read: _Read[_T]) -> tuple[_T, int]:
+    if text[start] != "{":
+        reader.read(text, start)
+        raise ShapeError(f"there is no {key}")
     found: list[_T] = []
-    position = _skip(text, position + 1)
+    position = _skip(text, start + 1)
     while text[position] != "}":
-        key, end = reader.read(text, position)
+        name, end = reader.read(text, position)
         position = _expect(":", text, end)
-        if key == path[0]:
+        if name == key:
+            result, position = read(reader, text, position)
             # As in jsonb, the last of several equal keys counts.
-            result, position = _descend(reader, text, position, path[1:], read)
             found = [result]
         else:
             _, position = reader.read(text, position)
         position = _next(text, position, "}")
     if not found:
-        raise ShapeError(f"there is no {path[0]}")
+        raise ShapeError(f"there is no {key}")
     return found[0], position + 1
 
 

@@ -132,8 +132,8 @@ def positive(name: str, value: Any) -> Decimal:
 
 
 def optional_amount(fields: dict[str, Any], name: str) -> None:
-    """Check a member that, unless null, must be a number of zero or more."""
-    value = required(fields, name)
+    """Check a member that, where it is there and not null, must be a number of zero or more."""
+    value = fields.get(name)
     if value is not None and number(name, value) < 0:
         bad("negative", f"{name} is below zero: {_shown(value)}")
 

@@ -16,7 +16,7 @@ from loader.sources.coingecko import Listing
 from loader.sources.records import BadRecord, Body, Parsed, Record
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
-from tests.exchange.server import Simulator
+from tests.exchange.server import NOON, Simulator
 
 
 class SkippingClock:
@@ -38,6 +38,27 @@ class SkippingClock:
         """Be there already."""
         self.slept.append(seconds)
         self._skipped += seconds
+
+
+class ManualClock:
+    """Time passes in sleep alone, which is over at once and written down."""
+
+    def __init__(self) -> None:
+        self.slept: list[float] = []
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return NOON + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self._passed
+
+    def sleep(self, seconds: float) -> None:
+        """Be there already."""
+        self.slept.append(seconds)
+        self._passed += seconds
 
 
 class Rig:

@@ -171,6 +171,8 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 10
+        # Else the body of a reply waits for the acknowledgement of its headers.
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._handle()

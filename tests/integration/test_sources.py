@@ -356,13 +356,13 @@ def test_a_lockout_freezes_the_budget_twice_as_long_each_time() -> None:
         assert rig.clock.slept == []
         for _ in range(10):
             rig.bitso.ticker("btc_mxn")
-        assert 58 < sum(rig.clock.slept) <= 60
+        assert 50 < sum(rig.clock.slept) <= 60
         rig.clock.slept.clear()
         with pytest.raises(TransientError, match="HTTP 420 0801 You have hit the request rate-l"):
             rig.bitso.ticker("btc_mxn")
         assert 178 < sum(rig.clock.slept) < 200
         # Frozen for 240 s now, which is longer than anybody waits.
-        with pytest.raises(TransientError, match="no call is free for another 2[34]. s"):
+        with pytest.raises(TransientError, match=r"no call is free for another 2[34]. s"):
             rig.bitso.ticker("btc_mxn")
         strict.clock.advance(3600)
         rig.clock.sleep(3600)
