@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class BookListing(NamedTuple):
-    """The books that Bitso traded when it was last asked."""
+    """The books that Bitso traded when it was last asked, those in quarantine among them."""
 
     received_at: datetime
     books: frozenset[str]
@@ -57,6 +57,10 @@ class BookListing(NamedTuple):
     def is_new(self) -> bool:
         """Whether asking again would hardly tell more."""
         return datetime.now(UTC) - self.received_at < LISTING_IS_NEW
+
+    def may_hold(self, book: str) -> bool:
+        """Whether nothing speaks against a book: a record without a name may be any of them."""
+        return not self.books or book in self.books or "" in self.books
 
 
 NEVER_ASKED = BookListing(datetime.min.replace(tzinfo=UTC), frozenset())
@@ -162,19 +166,17 @@ def _listed(
     """
     wanted = list(dict.fromkeys(books))
     listing = _latest_listing(connection)
-    if not listing.books.issuperset(wanted) and not listing.is_new:
+    if not (listing.books.issuperset(wanted) or listing.is_new):
         try:
             with single_flight(connection, BOOKS):
                 yield from _load_books(connection, client)
         except WarehouseError as error:
             log.warning("the listing of books could not be had: %s", error)
         listing = _latest_listing(connection)
-    if not listing.books:
-        return wanted, {}
     failures: Failures = {
         book: NotFoundError(_not_listed(book, listing.books))
         for book in wanted
-        if book not in listing.books
+        if not listing.may_hold(book)
     }
     return [book for book in wanted if book not in failures], failures
 
@@ -188,12 +190,14 @@ def _not_listed(book: str, listed: frozenset[str]) -> str:
 def _latest_listing(connection: Connection) -> BookListing:
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "select received_at, array_agg(book) from raw.bitso_books "
-            "where received_at = (select max(received_at) from raw.bitso_books) "
-            "group by received_at"
+            "with latest as (select max(received_at) as received_at from raw.bitso_books) "
+            "select received_at, book from raw.bitso_books inner join latest using (received_at) "
+            "union select received_at, location from ops.quarantine "
+            "inner join latest using (received_at) where source = %s",
+            (bitso.BOOKS,),
         )
-        row = cursor.fetchone()
-    return BookListing(row[0], frozenset(row[1])) if row else NEVER_ASKED
+        rows = cursor.fetchall()
+    return BookListing(rows[0][0], frozenset(book for _, book in rows)) if rows else NEVER_ASKED
 
 
 def _load(

@@ -150,7 +150,11 @@ class Writer:
     def take(self, item: Record | BadRecord, received_at: datetime) -> None:
         """Take one record, good or bad."""
         self._run.rows_read += 1
-        self.missing.discard(item.key)
+        if item.key:
+            self.missing.discard(item.key)
+        else:
+            # Any of them may be this one, which is in quarantine.
+            self.missing.clear()
         if isinstance(item, BadRecord):
             self._set_aside(received_at, item)
         elif not (_is_storable(item.key) and _is_storable(item.payload)):
