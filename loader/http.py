@@ -26,6 +26,8 @@ from loader.sources.json_text import read_json
 
 MAX_BODY_BYTES = 16 * 2**20
 _CHUNK_BYTES = 64 * 2**10
+_SHORTEST_KEY = 8
+_DAY = 86_400.0
 
 Verdict = Literal["transient", "throttled", "terminal", "not found"]
 
@@ -85,8 +87,8 @@ class PoliteSession(requests.Session):
     ) -> None:
         super().__init__()
         self._source = source
-        secrets = key_header[1].split()[-1:] if key_header else []
-        adapter = _PoliteAdapter(source, judge, budget, manners, clock, _Redactor(secrets))
+        self._redact = _Redactor(source, key_header[1] if key_header else None)
+        adapter = _PoliteAdapter(source, judge, budget, manners, clock, self._redact)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
         self.max_redirects = 3
@@ -104,12 +106,15 @@ class PoliteSession(requests.Session):
         """
         return answer_of(self.get(url, params=dict(params or {})))
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a prepared request; every call of the session ends up here."""
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Make and send a request; what `requests` itself complains of is no passing error."""
         try:
-            return super().send(request, **kwargs)
+            return super().request(*args, **kwargs)
         except requests.TooManyRedirects:
             raise TerminalError(f"{self._source}: it redirects in circles") from None
+        except (requests.RequestException, ValueError) as error:
+            # A ValueError is an address that cannot be parsed.
+            raise TerminalError(self._redact(f"{self._source}: {error}")) from None
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Where a redirect leads: nowhere but to the same host, for the key goes with it."""
@@ -136,15 +141,18 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 
 class _Redactor:
-    """Takes secrets out of a text."""
+    """Takes the key out of a text."""
 
-    def __init__(self, secrets: list[str]) -> None:
-        self._secrets = secrets
+    def __init__(self, source: str, header: str | None) -> None:
+        self._key = (header or "").removeprefix("Bearer ")
+        # A very short one would be found where it is not meant; a strange one breaks the header,
+        # with a message that shows it.
+        is_plain = self._key.isascii() and self._key.isprintable() and " " not in self._key
+        if header is not None and not (is_plain and len(self._key) >= _SHORTEST_KEY):
+            raise TerminalError(f"{source}: what is set as its key cannot be one")
 
     def __call__(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return text.replace(self._key, "***") if self._key else text
 
 
 class _Body(io.BytesIO):
@@ -280,17 +288,20 @@ class _PoliteAdapter(HTTPAdapter):
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:
-    """The seconds that a Retry-After asks to wait, given as such or as a date; 0 without one."""
+    """The seconds that a Retry-After asks to wait, given as such or as a date; 0 without one.
+
+    A day at most: no known block is longer, and a slip of theirs must not stop us for years.
+    """
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal() and value.isascii():
-        return float(value)
+        return min(float(value), _DAY)
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
+    return min(max(0.0, (moment - now).total_seconds()), _DAY)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -42,6 +42,9 @@ def judge(status: int, document: Any) -> Problem | None:
 
     Codes come as text and as numbers; the ticker's errors have no `success` at all.
     """
+    if status == 403:
+        # Nothing here is forbidden to anybody: the edge before Bitso blocks this address.
+        return Problem("throttled", "blocked at the edge")
     fields = document if isinstance(document, dict) else {}
     error = fields.get("error")
     if isinstance(error, dict):
@@ -54,9 +57,6 @@ def judge(status: int, document: Any) -> Problem | None:
         if code.startswith("01") or code in {"1000", "1003"}:
             return Problem("transient", message)
         return status_problem(status, message) or Problem("terminal", message)
-    if status == 403:
-        # Not Bitso but the edge before it: it blocks this address.
-        return Problem("throttled", "blocked at the edge")
     if document is not None and status < 400 and fields.get("success") is not True:
         return Problem("terminal", "the reply is no success and gives no reason")
     return status_problem(status, str(error or ""))

@@ -1,6 +1,7 @@
 """The polite session: how long it waits, where it goes, what it gives away."""
 
 import email.utils
+import logging
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ def rig(simulators: Simulator) -> Iterator[Rig]:
         ("Mon, 05 Jan 2026 12:01:30 -0000", 90),
         (email.utils.format_datetime(NOON - timedelta(seconds=90), usegmt=True), 0),
         ("-5", 0),
+        ("9" * 400, 86_400),
+        ("Thu, 05 Jan 2096 12:01:30 GMT", 86_400),
         ("soon", 0),
         ("٣", 0),
         ("", 0),
@@ -67,7 +70,7 @@ def test_retry_after_as_a_date_is_honoured(rig: Rig) -> None:
 
 def test_a_retry_after_beyond_the_cap_is_not_slept_and_not_broken(rig: Rig) -> None:
     _throttle(rig, "121")
-    with pytest.raises(TransientError, match="no call is free for another 12. s"):
+    with pytest.raises(TransientError, match=r"no call is free for another 12. s"):
         next(rig.coincap().exchanges())
     assert max(rig.clock.slept) < 2
     assert len(rig.simulator.requests) == 1
@@ -131,6 +134,34 @@ def test_a_message_is_one_short_line(rig: Rig) -> None:
     with pytest.raises(TerminalError) as caught:
         rig.bitso.ticker("btc_mxn")
     assert re.fullmatch(r"bitso: HTTP 400 0301 line break .{,300}", str(caught.value))
+
+
+@pytest.mark.parametrize("key", ["short", "with a space", "with\nnewline", "contraseña", ""])
+def test_what_cannot_be_a_key_is_refused_without_showing_it(rig: Rig, key: str) -> None:
+    with pytest.raises(TerminalError, match=r"cannot be one$") as caught:
+        rig.coincap(key)
+    assert not key or key not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["ftp:nowhere", "http://[::1", "//127.0.0.2/x", "mailto:a@b"])
+def test_a_redirect_to_nonsense_is_final(rig: Rig, target: str) -> None:
+    rig.simulator.faults.add("redirect", argument=target)
+    with pytest.raises(TerminalError, match=r"^bitso: "):
+        rig.bitso.ticker("btc_mxn")
+
+
+def test_connections_are_kept(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "urllib3")
+    for _ in range(3):
+        rig.bitso.ticker("btc_mxn")
+    assert caplog.text.count("Starting new HTTP connection") == 1
+
+
+def test_a_blocked_address_leaves_bitso_alone_whatever_the_body(rig: Rig) -> None:
+    blocked = {"status": 403, "document": {"success": False, "error": {"code": "0201"}}}
+    rig.simulator.faults.add("status", times=1, argument=blocked)
+    rig.bitso.ticker("btc_mxn")
+    assert 59 <= sum(rig.clock.slept) <= 62
 
 
 def test_received_at_is_when_the_reply_was_here(rig: Rig) -> None:

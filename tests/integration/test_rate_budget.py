@@ -39,6 +39,7 @@ def unreachable() -> Connection:
 
 @pytest.fixture
 def budget(warehouse: Warehouse) -> Iterator[SharedBudget]:
+    warehouse.activate()
     shared = SharedBudget("bitso", LIMITS, loader_connection, ManualClock())
     yield shared
     shared.close()
@@ -61,7 +62,8 @@ def _let_time_pass(warehouse: Warehouse, seconds: float) -> None:
     )
 
 
-def test_processes_share_one_budget(warehouse: Warehouse) -> None:
+@pytest.mark.usefixtures("warehouse")
+def test_processes_share_one_budget() -> None:
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
