@@ -6,6 +6,7 @@ A price that is zero, negative or no number is an error of the wire and goes to 
 does a level with such an amount, because the best price could not be trusted.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from loader.http import PoliteSession, Problem, status_problem
 from loader.sources.json_text import ShapeError, Value, items_at, value_at
 from loader.sources.records import (
+    PLAIN_POSITIVE,
     Body,
     Parsed,
     Record,
@@ -161,15 +163,25 @@ def _order_book(body: Body, value: Value) -> Record:
 def _prices(book: str, side: str, levels: Any) -> list[Decimal]:
     if not isinstance(levels, list):
         bad("not_an_array", f"{side} is not an array")
-    prices = []
-    for level in levels:
-        if not isinstance(level, dict):
-            bad("not_an_object", f"a level of {side} is not an object")
-        if level.get("book", book) != book:
-            bad("wrong_book", f"{book} was asked for, a level of {level['book']} came")
-        positive(f"an amount of {side}", required(level, "amount"))
-        prices.append(positive(f"a price of {side}", required(level, "price")))
-    return prices
+    with contextlib.suppress(TypeError, KeyError, AttributeError):
+        if all(
+            PLAIN_POSITIVE(level["price"])
+            and PLAIN_POSITIVE(level["amount"])
+            and level.get("book", book) == book
+            for level in levels
+        ):
+            return [Decimal(level["price"]) for level in levels]
+    # Something is unusual: say what, or find that it is good all the same.
+    return [_price(book, side, level) for level in levels]
+
+
+def _price(book: str, side: str, level: Any) -> Decimal:
+    if not isinstance(level, dict):
+        bad("not_an_object", f"a level of {side} is not an object")
+    if level.get("book", book) != book:
+        bad("wrong_book", f"{book} was asked for, a level of {level['book']} came")
+    positive(f"an amount of {side}", required(level, "amount"))
+    return positive(f"a price of {side}", required(level, "price"))
 
 
 def _book(body: Body, value: Value) -> Record:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, NoReturn
 from loader.sources.json_text import MAX_DIGITS, ShapeError, Value
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?").fullmatch
+# What nearly all of them are; an order book has two hundred, and no need of a closer look then.
+PLAIN_POSITIVE = re.compile(r"(?=[0.]*[1-9])[0-9]{1,400}(?:\.[0-9]{1,400})?").fullmatch
 _BIGINT = range(2**63)
 
 
