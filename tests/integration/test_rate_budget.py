@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -76,6 +77,26 @@ def test_processes_share_one_budget() -> None:
     assert len(taken) == 40
     # Ten at once, then ten more after each half of a second.
     assert max(taken) - min(taken) > 3 * 0.5 - 0.1
+
+
+def test_two_who_ask_at_once_do_not_get_the_same_call(warehouse: Warehouse) -> None:
+    take = "select ops.take_call('bitso', 2, 60)"
+    warehouse.rows(take, role="loader")
+    answers: list[float] = []
+    with closing(connect("loader")) as connection, connection.cursor() as cursor:
+        cursor.execute(take)
+        assert cursor.fetchall() == [(0,)]
+        # Asks while the first one's call is not committed yet.
+        second = threading.Thread(
+            target=lambda: answers.extend(wait for (wait,) in warehouse.rows(take, role="loader"))
+        )
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()
+        connection.commit()
+        second.join()
+    assert answers
+    assert answers[0] > 0
 
 
 def test_the_call_after_the_last_free_one_waits_for_the_first(
