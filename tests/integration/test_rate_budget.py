@@ -83,20 +83,23 @@ def test_two_who_ask_at_once_do_not_get_the_same_call(warehouse: Warehouse) -> N
     take = "select ops.take_call('bitso', 2, 60)"
     warehouse.rows(take, role="loader")
     answers: list[float] = []
-    with closing(connect("loader")) as connection, connection.cursor() as cursor:
-        cursor.execute(take)
-        assert cursor.fetchall() == [(0,)]
-        # Asks while the first one's call is not committed yet.
-        second = threading.Thread(
-            target=lambda: answers.extend(wait for (wait,) in warehouse.rows(take, role="loader"))
-        )
-        second.start()
-        second.join(0.3)
-        assert second.is_alive()
+
+    def ask() -> None:
+        answers.extend(wait for (wait,) in warehouse.rows(take, role="loader"))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    with closing(connect()) as connection, connection.cursor() as cursor:
+        # Held until both stand before it.
+        cursor.execute("select from ops.rate_budgets for update")
+        for asker in askers:
+            asker.start()
+        waiting = "select count(*) from pg_locks where not granted"
+        while warehouse.rows(waiting) < [(2,)]:
+            askers[0].join(0.01)
         connection.commit()
-        second.join()
-    assert answers
-    assert answers[0] > 0
+        for asker in askers:
+            asker.join()
+    assert sorted(answer > 0 for answer in answers) == [False, True]
 
 
 def test_the_call_after_the_last_free_one_waits_for_the_first(
