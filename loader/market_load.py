@@ -248,8 +248,9 @@ def _fetch(calls: Calls, failures: Failures) -> list[Body]:
 
 def _together(failures: Failures, run: Run | None = None) -> WarehouseError:
     """One error for all; temporary if any is, because then trying again may help."""
-    for item, error in failures.items():
-        log.error("%s: %s", item, error)
+    if len(failures) > 1:
+        for item, error in failures.items():
+            log.error("%s: %s", item, error)
     if run is not None:
         run.detail["failed"] = {item: str(error) for item, error in failures.items()}
     first = next(

@@ -12,6 +12,8 @@ from loader.settings import get_settings
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
 
 JOB = "prune"
+# Longest to wait for who reads or writes a table, while everybody else waits behind.
+LOCK_TIMEOUT = "5s"
 
 
 class Modelled(NamedTuple):
@@ -70,7 +72,7 @@ def _drop(connection: Connection, table: str, day: date, modelled_run: int) -> s
     """Drop one day; returns why it stays, if it does."""
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("set local lock_timeout = '5s'")
+            cursor.execute("select set_config('lock_timeout', %s, true)", (LOCK_TIMEOUT,))
             cursor.execute("select raw.drop_day(%s, %s, %s)", (table, day, modelled_run))
             [(dropped,)] = cursor.fetchall()
     except psycopg2.errors.LockNotAvailable:

@@ -16,7 +16,7 @@ from loader.errors import AlreadyRunningError, RefusedError, TransientError, Usa
 from loader.quarantine import export_rows, redrive
 from loader.replay import replay
 from loader.sources.records import Body
-from loader.warehouse import Run, connect, single_flight
+from loader.warehouse import Run, connect, copy_rows, single_flight
 from tests.conftest import BIN, Warehouse
 from tests.market_files import NOON, line, minutes, order_book, record, ticker, tickers
 
@@ -418,13 +418,12 @@ def test_a_large_reply_is_written_in_several_batches(
 ) -> None:
     monkeypatch.setattr(market_rows, "BATCH_CHARACTERS", 500)
     sizes: list[int] = []
-    copy = market_rows.copy_rows
 
     def counted(*arguments: Any) -> int:
-        sizes.append(copy(*arguments))
+        sizes.append(copy_rows(*arguments))
         return sizes[-1]
 
-    monkeypatch.setattr(market_rows, "copy_rows", counted)
+    monkeypatch.setattr("loader.market_rows.copy_rows", counted)
     [run] = replay(record(tmp_path / "r.jsonl", minutes(20)))
     assert counts(run) == (40, 40, 0, 0)
     assert sum(sizes) == 40
