@@ -38,7 +38,7 @@ def prune(today: date | None = None) -> Run:
         single_flight(connection, JOB),
         ledger_run(connection, JOB, {"dropped": [], "kept": {}}) as run,
     ):
-        modelled = _modelled(connection)
+        modelled = _modelled(dropping)
         for table in sorted({feed.table for feed in FEEDS.values()}):
             retention = getattr(get_settings(), f"keep_days_{table}")
             if retention:
@@ -93,7 +93,8 @@ def _days(connection: Connection, table: str) -> list[date]:
 
 def _modelled(connection: Connection) -> dict[str, Modelled]:
     """What dbt says of each raw table; nothing before the first build."""
-    with connection.cursor() as cursor:
+    # Committed at once: the view reads raw, and what has been read cannot be dropped.
+    with connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('marts.modelled_until') is not null")
         [(is_there,)] = cursor.fetchall()
         if not is_there:

@@ -38,7 +38,9 @@ def say_modelled(warehouse: Warehouse, until: datetime | None, run_id: int | Non
     """Be dbt."""
     warehouse.rows(
         "create or replace view marts.modelled_until as select 'bitso_tickers'::text "
-        "as table_name, %s::timestamptz as modelled_until, %s::bigint as run_id",
+        "as table_name, %s::timestamptz as modelled_until, %s::bigint as run_id "
+        # As dbt's own does, it reads the table.
+        "where (select count(*) >= 0 from raw.bitso_tickers)",
         until,
         run_id,
         role="transformer",

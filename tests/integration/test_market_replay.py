@@ -15,6 +15,7 @@ from loader import market_rows
 from loader.errors import AlreadyRunningError, RefusedError, TransientError, UsageError
 from loader.quarantine import export_rows, redrive
 from loader.replay import replay
+from loader.settings import PROJECT_ROOT
 from loader.sources.records import Body
 from loader.warehouse import Run, connect, copy_rows, single_flight
 from tests.conftest import BIN, Warehouse
@@ -428,3 +429,16 @@ def test_a_large_reply_is_written_in_several_batches(
     assert counts(run) == (40, 40, 0, 0)
     assert sum(sizes) == 40
     assert max(sizes) < 10
+
+
+def test_the_bundled_recording_loads_whole_and_once(warehouse: Warehouse) -> None:
+    directory = PROJECT_ROOT / "seeds" / "market"
+    first = list(replay(directory))
+    assert [run.status for run in first] == ["succeeded", "succeeded"]
+    assert sum(run.rows_inserted for run in first) > 1_000
+    assert sum(run.rows_quarantined for run in first) == 0
+    assert all(warehouse.rows(f"select count(*) > 0 from raw.{table}")[0][0] for table in TABLES)
+    before = fingerprint(warehouse)
+    assert sum(run.rows_inserted + run.rows_quarantined for run in replay(directory)) == 0
+    assert fingerprint(warehouse) == before
+    assert sum(file.stat().st_size for file in directory.iterdir()) <= 1 << 20
