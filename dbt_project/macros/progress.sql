@@ -5,12 +5,12 @@
     rows of later cuts only. Late rows and replays are runs like any other.
 #}
 
-{# The runs that a model has not taken in yet; all of them when it is rebuilt. #}
+{# The runs that a model has not taken in yet; all, when it is rebuilt. #}
 {% macro pending_runs(model_name) -%}
     select runs.run_id
     from {{ ref('stg_pipeline__finished_runs') }} as runs
     {% if is_incremental() %}
-        where runs.cut > {{ cut_of(model_name) }}
+        where runs.cut > {{ taken_in(model_name) }}
     {% endif %}
 {%- endmacro %}
 
@@ -21,9 +21,30 @@
         select progress.cut
         from {{ ref('stg_pipeline__progress') }} as progress
         where
-            progress.model = '{{ model_name }}'
-            and progress.settings = {{ settings }}
+            progress.model_name = '{{ model_name }}'
+            and progress.settings_digest = {{ settings }}
     ), 0)
+{%- endmacro %}
+
+
+{#
+    The same as a number: Postgres sees then how few rows are newer, and takes
+    the index. Asked before the model runs, for only the model itself moves it.
+#}
+{% macro taken_in(model_name, settings="''") %}
+    {% set question = 'select ' ~ cut_of(model_name, settings) ~ ' as cut' %}
+    {% do return(
+        run_query(question).columns['cut'].values()[0] if execute else 0
+    ) %}
+{% endmacro %}
+
+
+{# The last cut that there is. #}
+{% macro latest_cut() -%}
+    (
+        select coalesce(max(runs.cut), 0)
+        from {{ ref('stg_pipeline__finished_runs') }} as runs
+    )
 {%- endmacro %}
 
 
@@ -44,22 +65,16 @@
     as far as that one is.
 #}
 {% macro remember_progress(model_name, source_model=none, settings="''") -%}
-    insert into {{ ref('stg_pipeline__progress') }} (model, cut, settings)
+    insert into {{ ref('stg_pipeline__progress') }}
+    (model_name, cut, settings_digest)
     values (
         '{{ model_name }}',
-        {% if source_model %}
-            {{ cut_of(source_model) }},
-        {% else %}
-            (
-                select coalesce(max(runs.cut), 0)
-                from {{ ref('stg_pipeline__finished_runs') }} as runs
-            ),
-        {% endif %}
+        {{ cut_of(source_model) if source_model else latest_cut() }},
         {{ settings }}
     )
-    on conflict (model) do update set
+    on conflict (model_name) do update set
         cut = excluded.cut,
-        settings = excluded.settings
+        settings_digest = excluded.settings_digest
 {%- endmacro %}
 
 

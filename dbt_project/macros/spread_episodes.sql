@@ -352,7 +352,8 @@
             {{ start_of('hour', 'quotes.quoted_at') }} as hour
         from {{ ref('quotes') }} as quotes
         where
-            quotes.changed_in > {{ cut_of('spread_alerts', spread_settings()) }}
+            quotes.changed_in
+            > {{ taken_in('spread_alerts', spread_settings()) }}
         union distinct
         select
             known.book,
@@ -368,7 +369,7 @@
             thresholds.book,
             min(thresholds.close_below_pct) as close_below_pct
         from {{ ref('book_thresholds') }} as thresholds
-        group by 1
+        group by thresholds.book
 
     ),
 
@@ -403,7 +404,7 @@
             touched_ranges.book,
             unnest(range_agg(touched_ranges.touched_range)) as merged_range
         from touched_ranges
-        group by 1
+        group by touched_ranges.book
 
     ),
 
@@ -421,10 +422,10 @@
 
 {#
     Incremental strategy of spread_alerts: the episodes that reach into a range
-    that was judged anew make room for those of the new judgement.
+    that was judged anew make room for those of the new judgement. What has not
+    changed stays as it is.
 #}
 {% macro get_incremental_replace_episodes_sql(arg_dict) %}
-    {% set columns = arg_dict['dest_columns'] | map(attribute='name') | list %}
     with
 
     {{ spread_ranges() }}
@@ -436,8 +437,23 @@
         and known.opened_at < ranges.range_end
         and (
             known.closed_at is null or known.closed_at >= ranges.range_start
+        )
+        and not exists (
+            select 1
+            from {{ arg_dict['temp_relation'] }} as judged
+            where
+                ({{ column_list(arg_dict, 'judged.') }})
+                is not distinct from ({{ column_list(arg_dict, 'known.') }})
         );
 
-    insert into {{ arg_dict['target_relation'] }} ({{ columns | join(', ') }})
-    select {{ columns | join(', ') }} from {{ arg_dict['temp_relation'] }}
+    insert into {{ arg_dict['target_relation'] }} ({{ column_list(arg_dict) }})
+    select {{ column_list(arg_dict) }} from {{ arg_dict['temp_relation'] }}
+    on conflict (book, threshold_pct, opened_at) do nothing
 {% endmacro %}
+
+
+{# The columns of a strategy's table, each with a prefix, with commas. #}
+{% macro column_list(arg_dict, prefix='') -%}
+    {{ prefix ~ arg_dict['dest_columns']
+        | map(attribute='name') | join(', ' ~ prefix) }}
+{%- endmacro %}

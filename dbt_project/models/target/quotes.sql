@@ -25,13 +25,6 @@ received_quotes as (
 
 ),
 
-latest_cut as (
-
-    select coalesce(max(runs.cut), 0) as cut
-    from {{ ref('stg_pipeline__finished_runs') }} as runs
-
-),
-
 different_quotes as (
 
     select distinct
@@ -95,6 +88,7 @@ different_quotes as (
                     and known.quoted_at >= touched_seconds.second_start
                     and known.quoted_at
                     < touched_seconds.second_start + interval '1 second'
+                order by known.quoted_at
                 offset 0
             ) as known_in_second
 
@@ -157,12 +151,11 @@ changed as (
             round((ranked.ask - ranked.bid) * 100 / ranked.ask, 12)
             as numeric(56, 12)
         ) as spread,
-        latest_cut.cut as changed_in,
+        {{ latest_cut() }} as changed_in,
 
         ---------- booleans
         ranked.is_primary
     from ranked
-    cross join latest_cut
     where ranked.is_primary is distinct from ranked.was_primary
 
 )

@@ -48,10 +48,10 @@ volumes as (
         exchanges.updated_at
     from exchanges
     order by
-        exchanges.exchange_id,
-        exchanges.received_at,
+        exchanges.exchange_id asc,
+        exchanges.received_at asc,
         exchanges.updated_at desc nulls last,
-        exchanges.exchange_rank
+        exchanges.exchange_rank asc
 
 )
 

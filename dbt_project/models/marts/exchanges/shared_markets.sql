@@ -13,7 +13,8 @@ current_markets as (
     from markets
     where
         markets.last_seen
-        > (select max(markets.last_seen) from markets) - interval '2 days'
+        > (select max(latest.last_seen) from markets as latest)
+        - interval '2 days'
 
 ),
 

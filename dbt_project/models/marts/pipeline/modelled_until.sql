@@ -56,7 +56,7 @@ readers as (
                 {{- ',' if not (loop.last and is_last_table) }}
             {% endfor %}
         {% endfor %}
-    ) as pairs (table_name, model)
+    ) as pairs (table_name, model_name)
 
 ),
 
@@ -67,7 +67,7 @@ tables as (
         min(coalesce(progress.cut, 0)) as cut
     from readers
     left join progress
-        on readers.model = progress.model
+        on readers.model_name = progress.model_name
     group by 1
 
 ),
@@ -111,7 +111,10 @@ tables_with_instants as (
                     from {{ relation }} as unmodelled
                     where unmodelled.run_id > tables_with_run.run_id
                 ),
-                (select max(modelled.received_at) from {{ relation }} as modelled)
+                (
+                    select max(modelled.received_at)
+                    from {{ relation }} as modelled
+                )
             ) as modelled_until,
             tables_with_run.run_id
         from tables_with_run

@@ -23,9 +23,9 @@ thresholds as (
 named_thresholds as (
 
     select
-        coalesce(aliases.book, lower(thresholds.book)) as book,
         thresholds.threshold_pct,
         thresholds.channel,
+        coalesce(aliases.book, lower(thresholds.book)) as book,
         coalesce(
             thresholds.close_below_pct, thresholds.threshold_pct
         ) as close_below_pct,
@@ -57,20 +57,15 @@ thresholds_of_books as (
 thresholds_with_channels as (
 
     select
-        ---------- ids
         thresholds_of_books.book,
         thresholds_of_books.threshold_pct,
-
-        ---------- strings
+        cast(
+            min(thresholds_of_books.close_below_pct) as numeric(18, 12)
+        ) as close_below_pct,
         string_agg(
             distinct thresholds_of_books.channel, ','
             order by thresholds_of_books.channel
         ) as channels,
-
-        ---------- numerics
-        cast(
-            min(thresholds_of_books.close_below_pct) as numeric(18, 12)
-        ) as close_below_pct,
         max(thresholds_of_books.min_observations) as min_observations
     from thresholds_of_books
     where thresholds_of_books.place = 1

@@ -69,6 +69,7 @@ seen as (
                     and quotes.quoted_at >= ranges.range_start
                     and quotes.quoted_at < ranges.range_end
                     and quotes.is_primary
+                order by quotes.quoted_at
                 offset 0
             ) as quotes_of_range
         union all
@@ -103,14 +104,14 @@ seen as (
             entering.book,
             entering.range_start,
             entering.threshold_pct,
+            max(quotes.spread) as peak_spread,
             count(*) as observations,
             count(*) filter (
                 where
                 {{ is_above(
                     'quotes.bid', 'quotes.ask', 'entering.threshold_pct'
                 ) }}
-            ) as breaches,
-            max(quotes.spread) as peak_spread
+            ) as breaches
         from entering
         inner join quotes
             on
@@ -118,15 +119,16 @@ seen as (
                 and entering.opened_at <= quotes.quoted_at
                 and entering.first_full_hour > quotes.quoted_at
                 and quotes.is_primary
-        group by 1, 2, 3
+        group by
+            entering.book, entering.range_start, entering.threshold_pct
         union all
         select
             entering.book,
             entering.range_start,
             entering.threshold_pct,
+            max(hours.peak_spread) as peak_spread,
             sum(hours.observations) as observations,
-            sum(hours.breaches) as breaches,
-            max(hours.peak_spread) as peak_spread
+            sum(hours.breaches) as breaches
         from entering
         inner join {{ ref('spread_hourly') }} as hours
             on
@@ -134,7 +136,8 @@ seen as (
                 and entering.threshold_pct = hours.threshold_pct
                 and entering.first_full_hour <= hours.hour
                 and entering.range_start > hours.hour
-        group by 1, 2, 3
+        group by
+            entering.book, entering.range_start, entering.threshold_pct
 
     ),
 
@@ -148,7 +151,10 @@ seen as (
             sum(entering_parts.breaches) as breaches,
             max(entering_parts.peak_spread) as peak_spread
         from entering_parts
-        group by 1, 2, 3
+        group by
+            entering_parts.book,
+            entering_parts.range_start,
+            entering_parts.threshold_pct
 
     ),
 
@@ -186,13 +192,13 @@ seen as (
 
         select
             quotes.book,
-            timestamptz '-infinity' as range_start,
             quotes.quoted_at as observed_at,
             quotes.feed,
             quotes.bid,
             quotes.ask,
             quotes.spread,
-            cast(null as bigint) as context_rank
+            cast(null as bigint) as context_rank,
+            timestamptz '-infinity' as range_start
         from quotes
         where quotes.is_primary
 

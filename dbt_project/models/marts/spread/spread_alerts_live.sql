@@ -25,8 +25,7 @@ alerts as (
 
 modelled as (
 
-    select
-        coalesce(max(latest_quotes.quoted_at), '-infinity') as modelled_until
+    select coalesce(max(latest_quotes.quoted_at), '-infinity') as modelled_until
     from books
     cross join
         lateral (
@@ -47,7 +46,8 @@ fresh_quotes as (
         received_quotes.ask
     from {{ ref('received_quotes') }} as received_quotes
     where
-        received_quotes.quoted_at > (select modelled.modelled_until from modelled)
+        received_quotes.quoted_at
+        > (select modelled.modelled_until from modelled)
 
 ),
 

@@ -42,7 +42,7 @@ thresholds as (
         from quotes
         where
             quotes.changed_in
-            > {{ cut_of('spread_hourly', spread_settings()) }}
+            > {{ taken_in('spread_hourly', spread_settings()) }}
 
     ),
 
@@ -62,6 +62,7 @@ thresholds as (
                     and quotes.quoted_at
                     < touched_hours.hour + interval '1 hour'
                     and quotes.is_primary
+                order by quotes.quoted_at
                 offset 0
             ) as quotes_of_hour
 
@@ -100,7 +101,6 @@ covered_hours as (
     select
         quotes_with_interval.book,
         quotes_with_interval.hour,
-        count(*) as observations,
         cast(
             max(quotes_with_interval.spread) as numeric(56, 12)
         ) as peak_spread,
@@ -112,9 +112,10 @@ covered_hours as (
                 )) * min(quotes_with_interval.interval_seconds) / 3600.0,
                 1
             ) as numeric(7, 6)
-        ) as coverage
+        ) as coverage,
+        count(*) as observations
     from quotes_with_interval
-    group by 1, 2
+    group by quotes_with_interval.book, quotes_with_interval.hour
 
 ),
 
@@ -133,7 +134,8 @@ breaches_counted as (
             'primary_quotes.ask',
             'thresholds.threshold_pct'
         ) }}
-    group by 1, 2, 3
+    group by
+        primary_quotes.book, primary_quotes.hour, thresholds.threshold_pct
 
 ),
 
@@ -147,9 +149,9 @@ hours_by_threshold as (
 
         ---------- numerics
         covered_hours.observations,
-        coalesce(breaches_counted.breaches, 0) as breaches,
         covered_hours.peak_spread,
-        covered_hours.coverage
+        covered_hours.coverage,
+        coalesce(breaches_counted.breaches, 0) as breaches
     from covered_hours
     cross join thresholds
     left join breaches_counted

@@ -25,8 +25,8 @@ observations as (
         quotes.feed,
 
         ---------- booleans
-        quotes.bid > quotes.ask as is_crossed,
-        quotes.is_primary
+        quotes.is_primary,
+        quotes.bid > quotes.ask as is_crossed
     from quotes
 
 )

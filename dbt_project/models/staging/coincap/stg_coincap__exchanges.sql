@@ -13,9 +13,8 @@ renamed as (
         exchanges.exchange_id,
         exchanges.run_id,
 
-        ---------- strings
-        exchanges.payload ->> 'name' as exchange_name,
-        exchanges.payload ->> 'exchangeUrl' as exchange_url,
+        ---------- timestamps
+        exchanges.received_at,
 
         ---------- numerics
         cast(exchanges.payload ->> 'rank' as integer) as exchange_rank,
@@ -30,11 +29,14 @@ renamed as (
         ---------- booleans
         cast(exchanges.payload ->> 'socket' as boolean) as has_socket,
 
-        ---------- timestamps
+        ---------- strings
+        exchanges.payload ->> 'name' as exchange_name,
+        exchanges.payload ->> 'exchangeUrl' as exchange_url,
+
+        ---------- calculated timestamps
         timestamptz '1970-01-01 00:00+00'
         + cast(exchanges.payload ->> 'updated' as bigint)
-        * interval '1 millisecond' as updated_at,
-        exchanges.received_at
+        * interval '1 millisecond' as updated_at
     from exchanges
 
 )

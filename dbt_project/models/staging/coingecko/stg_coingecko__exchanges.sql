@@ -13,8 +13,8 @@ renamed as (
         exchanges.exchange_id,
         exchanges.run_id,
 
-        ---------- strings
-        exchanges.payload ->> 'name' as exchange_name,
+        ---------- timestamps
+        exchanges.received_at,
 
         ---------- numerics
         cast(
@@ -24,8 +24,8 @@ renamed as (
             cast(exchanges.payload ->> 'trust_score_rank' as numeric) as integer
         ) as trust_score_rank,
 
-        ---------- timestamps
-        exchanges.received_at
+        ---------- strings
+        exchanges.payload ->> 'name' as exchange_name
     from exchanges
 
 )

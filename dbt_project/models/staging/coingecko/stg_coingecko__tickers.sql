@@ -13,13 +13,13 @@ renamed as (
         tickers.exchange_id,
         tickers.run_id,
 
+        ---------- timestamps
+        tickers.received_at,
+
         ---------- strings
         tickers.payload #>> '{market,name}' as exchange_name,
         upper(tickers.payload ->> 'base') as base,
-        upper(tickers.payload ->> 'target') as target,
-
-        ---------- timestamps
-        tickers.received_at
+        upper(tickers.payload ->> 'target') as target
     from tickers
 
 )

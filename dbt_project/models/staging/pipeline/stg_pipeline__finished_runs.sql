@@ -11,6 +11,7 @@
             {'columns': ['cut']},
         ],
         pre_hook="{{ lock_cuts() }}",
+        post_hook="{{ analyze_new_table() }}",
     )
 }}
 
@@ -68,10 +69,10 @@ new_runs as (
 
     select
         runs.run_id,
+        settled.settled_below,
         (
             select coalesce(max(known_runs.cut), 0) + 1 from known_runs
-        ) as cut,
-        settled.settled_below
+        ) as cut
     from runs
     cross join settled
     where

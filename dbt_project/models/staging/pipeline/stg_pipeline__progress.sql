@@ -5,7 +5,7 @@
         materialized='incremental',
         incremental_strategy='append',
         full_refresh=false,
-        indexes=[{'columns': ['model'], 'unique': true}],
+        indexes=[{'columns': ['model_name'], 'unique': true}],
     )
 }}
 
@@ -14,9 +14,9 @@ with
 nothing as (
 
     select
-        cast(null as text) as model,
+        cast(null as text) as model_name,
         cast(null as bigint) as cut,
-        cast(null as text) as settings
+        cast(null as text) as settings_digest
     where false
 
 )
