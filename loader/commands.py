@@ -53,12 +53,11 @@ class CommandGroup(click.Group):
         except click.ClickException as error:
             error.show()
             code = error.exit_code
-        except Terminated:
-            click.echo(f"{self.name}: terminated", err=True)
-            code = 143
-        except (click.Abort, KeyboardInterrupt):
-            click.echo(f"{self.name}: interrupted", err=True)
-            code = 130
+        except (click.Abort, KeyboardInterrupt) as error:
+            # click turns what comes out of a command into its own Abort.
+            is_terminated = isinstance(error.__cause__ or error, Terminated)
+            click.echo(f"{self.name}: {'terminated' if is_terminated else 'interrupted'}", err=True)
+            code = 143 if is_terminated else 130
         except BrokenPipeError:
             # The reader (head, less) has gone: nothing is left to say, not even at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
