@@ -135,11 +135,7 @@ class Sender:
 
     def collect(self, connection: Connection) -> None:
         """Write down how attempts ended, and begin the next ones."""
-        with contextlib.suppress(queue.Empty):
-            while True:
-                ended = self._ended.get_nowait()
-                del self._busy[ended[0].target]
-                self._unwritten.append(ended)
+        self._hear()
         if not self._unwritten:
             return
         now = alert_store.now(connection)
@@ -161,8 +157,6 @@ class Sender:
         """Sleep until an attempt ends, quotes come in or it is time; whether quotes came in."""
         seconds = None if until is None else max(0.0, until - time.monotonic())
         select.select([connection, self._bell], [], [], seconds)
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
         connection.poll()
         is_news = bool(connection.notifies)
         connection.notifies.clear()
@@ -190,8 +184,23 @@ class Sender:
         self._due.clear()
         deadline = time.monotonic() + SETTLE_SECONDS
         while self._busy and time.monotonic() < deadline:
-            self.wait(connection, until=deadline)
-            self.collect(connection)
+            select.select([self._bell], [], [], deadline - time.monotonic())
+            self._hear()
+        if self._unwritten:
+            # An interrupted statement has cost the connection.
+            with contextlib.closing(connect("loader") if connection.closed else connection) as last:
+                last.rollback()
+                self.collect(last)
+
+    def _hear(self) -> None:
+        """Take note of the attempts that have ended."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._bell, 4096)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ended = self._ended.get_nowait()
+                del self._busy[ended[0].target]
+                self._unwritten.append(ended)
 
     def _queue(self, due: Iterable[Delivery]) -> None:
         self._due.clear()
@@ -262,11 +271,15 @@ def deliver() -> tuple[Run, Tally]:
         ledger_run(connection, JOB, {}) as run,
     ):
         sender = Sender()
-        sender.recover(connection)
-        sender.look(connection, whole=True)
-        while not sender.is_done:
-            sender.wait(connection)
-            sender.collect(connection)
+        try:
+            sender.recover(connection)
+            sender.look(connection, whole=True)
+            while not sender.is_done:
+                sender.wait(connection)
+                sender.collect(connection)
+        except KeyboardInterrupt:
+            sender.settle(connection)
+            raise
         tally = sender.tally
         # Its rows are those of ops.alert_deliveries, each committed by itself.
         run.rows_read = run.rows_inserted = tally.sent + tally.failed + tally.skipped

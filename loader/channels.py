@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import apprise
+from apprise.conversion import convert_between
 
 from loader.errors import UsageError
 from loader.settings import get_settings
@@ -15,9 +16,6 @@ from loader.settings import get_settings
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 # The services that are nobody's in particular: whoever made the receiver decides what it reads.
 _WEBHOOKS = {"json", "xml", "form"}
-
-# In the caller's thread, for the threads are ours.
-_ASSET = apprise.AppriseAsset(async_mode=False)
 
 
 @dataclass(frozen=True)
@@ -86,17 +84,9 @@ class Channels:
         if plugin.protocol in _WEBHOOKS:
             plugin.headers["Idempotency-Key"] = message.idempotency_key
             plugin.payload_extras = {**message.facts, **plugin.payload_extras}
-        notifier = apprise.Apprise(asset=_ASSET)
-        notifier.add(plugin)
-        kind = apprise.NotifyType.SUCCESS if message.is_good_news else apprise.NotifyType.WARNING
         self._statuses.take()
         try:
-            is_sent = notifier.notify(
-                body=message.body,
-                title=message.title,
-                notify_type=kind,
-                body_format=apprise.NotifyFormat.TEXT,
-            )
+            is_sent = _notify(plugin, message)
         except Exception as error:  # noqa: BLE001 (a plugin's fault is that of its channel alone)
             return f"the message could not be sent: {type(error).__name__}"
         if is_sent:
@@ -107,10 +97,30 @@ class Channels:
     def _plugin(self, channel: str, number: int) -> Any:
         # A new one each time: what is put on it is of one message.
         address = self._addresses[channel][number - 1]
-        plugin = apprise.Apprise.instantiate(address, asset=_ASSET, suppress_exceptions=True)
+        plugin = apprise.Apprise.instantiate(address, suppress_exceptions=True)
         if plugin is None:
             raise UsageError(
                 f"WAREHOUSE_ALERT_CHANNELS: address {number} of channel {channel} "
                 "is none that apprise knows"
             )
         return plugin
+
+
+def _notify(plugin: Any, message: Message) -> bool:
+    # What Apprise.notify does, but in this thread: the pool that it sends from holds up the end
+    # of a process for as long as a receiver is silent.
+    convert: Any = convert_between
+    source = apprise.NotifyFormat.TEXT
+    target = plugin.resolve_format(source)
+    title = message.title
+    if plugin.title_maxlen <= 0:
+        title = convert(source, target, content=title)
+    kind = apprise.NotifyType.SUCCESS if message.is_good_news else apprise.NotifyType.WARNING
+    return bool(
+        plugin.notify(
+            body=convert(source, target, content=message.body),
+            title=title,
+            notify_type=kind,
+            body_format=target,
+        )
+    )
