@@ -1,7 +1,8 @@
-"""`python -m tests.bench [load|others|answers|market] ...`; all of them with no name."""
+"""`python -m tests.bench [load|others|answers|market|alerts] ...`; all of them with no name."""
 
 import argparse
 
+from tests.bench.alerts import alerts
 from tests.bench.answers import answers, build
 from tests.bench.load import load, others
 from tests.bench.market import history, recordings
@@ -11,7 +12,9 @@ from tests.bench.stage import stage
 def main() -> None:
     """Measure what was asked for, on a server of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["load", "others", "answers", "market"])
+    parser.add_argument(
+        "parts", nargs="*", default=["load", "others", "answers", "market", "alerts"]
+    )
     parser.add_argument("--rows", type=int, default=5_000_000, help="of load (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 5_000_000, 10_000_000])
     parser.add_argument("--repeats", type=int, default=5)
@@ -23,6 +26,8 @@ def main() -> None:
             others(server, directory, options.rows // 10, 3)
         if "answers" in options.parts:
             answers(build(server, directory, options.sizes), options.repeats * 2 + 1)
+        if "alerts" in options.parts:
+            alerts(server, seconds=60, idle_seconds=30)
         if "market" in options.parts:
             recordings(server, directory, options.rows // 5, 3)
             history(server, [options.rows // 50, options.rows * 2], options.repeats)
