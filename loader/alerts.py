@@ -155,9 +155,12 @@ class Sender:
 
     def wait(self, connection: Connection, *, until: float | None = None) -> bool:
         """Sleep until an attempt ends, quotes come in or it is time; whether quotes came in."""
-        seconds = None if until is None else max(0.0, until - time.monotonic())
-        select.select([connection, self._bell], [], [], seconds)
         connection.poll()
+        # Those that came with the reply to a statement make no more noise.
+        if not connection.notifies:
+            seconds = None if until is None else max(0.0, until - time.monotonic())
+            select.select([connection, self._bell], [], [], seconds)
+            connection.poll()
         is_news = bool(connection.notifies)
         connection.notifies.clear()
         return is_news
@@ -320,6 +323,6 @@ def _sessions(sender: Sender) -> Iterator[None]:
         log.info("watching")
         try:
             yield from sender.watch(connection)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, GeneratorExit):
             sender.settle(connection)
             raise

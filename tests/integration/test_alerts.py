@@ -458,7 +458,7 @@ def test_from_the_row_in_raw_to_the_message_without_dbt(
         "build", "--select", *market.SELECTION,
         "--exclude", "resource_type:test", "resource_type:unit_test",
     )  # fmt: skip
-    with follower(warehouse, **channels(default=hook.address())):
+    with follower(warehouse, **channels(default=hook.address())) as process:
         start = time.time()
         market.load(warehouse, [quote(wide)])
         # 0.8 % is above 0.1 and 0.5, not above 1.
@@ -468,6 +468,8 @@ def test_from_the_row_in_raw_to_the_message_without_dbt(
         assert max(one.at for one in opened) - start < 2
         market.load(warehouse, [quote(calm)])
         assert {one.body["event"] for one in hook.wait_for(4)[2:]} == {"closed"}
+        for _ in range(4):
+            read_until(process, ": sent")
     send(hook)
     assert len(hook.received) == 4
     assert warehouse.rows(
