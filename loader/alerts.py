@@ -24,6 +24,7 @@ from loader import alert_store
 from loader.alert_message import headline, message
 from loader.alert_plan import Delivery, Episode, Limits, plan, retry_at
 from loader.channels import Channels, Message
+from loader.commands import end_if_told
 from loader.errors import AlreadyRunningError, TransientError
 from loader.settings import get_settings
 from loader.warehouse import Run, connect, database_error, interruptible, ledger_run, single_flight
@@ -155,6 +156,7 @@ class Sender:
 
     def wait(self, connection: Connection, *, until: float | None = None) -> bool:
         """Sleep until an attempt ends, quotes come in or it is time; whether quotes came in."""
+        end_if_told()
         connection.poll()
         # Those that came with the reply to a statement make no more noise.
         if not connection.notifies:
@@ -297,6 +299,7 @@ def follow() -> None:
     is_standing_by = False
     with interruptible():
         while True:
+            end_if_told()
             try:
                 for _ in _sessions(sender):
                     pause = FIRST_PAUSE_SECONDS
