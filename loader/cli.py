@@ -11,9 +11,10 @@ import click
 from prettytable import PrettyTable
 
 from loader import privileges
+from loader.alerts import deliver, follow
 from loader.commands import CommandGroup
 from loader.embedded import Embedded
-from loader.errors import TerminalError
+from loader.errors import TerminalError, TransientError
 from loader.market_load import (
     load_books,
     load_exchange_volumes,
@@ -140,6 +141,21 @@ def exchange_volumes() -> None:
 def replay_command(path: Path) -> None:
     """Load recorded market replies, as if they came now; what is loaded already stays."""
     _print_runs(replay(path))
+
+
+@main.command()
+@click.option("--follow", "is_following", is_flag=True, help="Go on, as quotes come in.")
+def alerts(*, is_following: bool) -> None:
+    """Deliver alerts that opened or closed to their channels (WAREHOUSE_ALERT_CHANNELS)."""
+    if is_following:
+        follow()
+    run, tally = deliver()
+    counts = f"{tally.sent} sent, {tally.failed} failed, {tally.skipped} too old"
+    click.echo(f"alerts: {counts} (run {run.run_id})")
+    if tally.failed:
+        raise TransientError(
+            f"{tally.failed} messages did not go through: see ops.alert_deliveries"
+        )
 
 
 @main.command("prune")

@@ -3,11 +3,13 @@
 Values come from the environment first, then from `.env` in the project's root.
 """
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from loader.errors import UsageError
@@ -17,6 +19,8 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 # Whatever has a host and no query; sources put their paths behind it.
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
 Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
+
+Channel = Annotated[str, Field(pattern=r"^[^,\s](.*[^,\s])?$")]
 
 
 class Settings(BaseSettings):
@@ -104,6 +108,19 @@ class Settings(BaseSettings):
         description="Longest to wait before one call, whatever a source asks for: "
         "beyond it the command ends with exit code 75",
     )
+    alert_channels: Annotated[dict[Channel, tuple[SecretStr, ...]], NoDecode] = Field(
+        {},
+        description="Where alerts go, as JSON: the channels that the thresholds name, each with "
+        'one address or a list, as apprise writes them: {"default": ["jsons://host/path"]}',
+    )
+    alert_oldest_minutes: float = Field(
+        60.0,
+        gt=0,
+        description="An alert that opened longer ago when it is first seen is not sent",
+    )
+    alert_retry_hours: float = Field(
+        24.0, gt=0, description="How long a message that does not go through is tried again"
+    )
     keep_days_bitso_tickers: int = Field(
         90, ge=0, description="Days of raw tickers that `loader prune` keeps; 0: all"
     )
@@ -130,6 +147,23 @@ class Settings(BaseSettings):
             return tuple(book.strip() for book in value.split(","))
         return value
 
+    @field_validator("alert_channels", mode="before")
+    @classmethod
+    def _read_channels(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            channels = json.loads(value)
+        except ValueError:
+            # what is wrong and where would quote the addresses
+            channels = None
+        if not isinstance(channels, dict):
+            raise PydanticCustomError("alert_channels", "not a JSON object")
+        return {
+            name: (addresses,) if isinstance(addresses, str) else addresses
+            for name, addresses in channels.items()
+        }
+
 
 @cache
 def get_settings() -> Settings:
@@ -141,5 +175,5 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "WAREHOUSE_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = f"WAREHOUSE_{first['loc'][0]}".upper()
         raise UsageError(f"{name}: {first['msg']}") from None

@@ -141,7 +141,9 @@ def primary(quotes: Iterable[Quote]) -> dict[str, list[Quote]]:
 
 def episodes(quotes: list[Quote], thresholds: Iterable[Threshold]) -> list[tuple[Any, ...]]:
     """The alerts: book, threshold, opened, closed, peak, observations, breaches, reason, ..."""
-    seen_until = max(quote.at for quote in quotes if quote.bid is not None and quote.ask is not None)
+    seen_until = max(
+        quote.at for quote in quotes if quote.bid is not None and quote.ask is not None
+    )
     books = primary(quotes)
     return sorted(
         episode
@@ -200,7 +202,9 @@ def hours(quotes: list[Quote], pct: Decimal) -> list[tuple[Any, ...]]:
     """By book and hour: observations, breaches, peak and coverage."""
     found = []
     for book, chosen in primary(quotes).items():
-        for hour, group in groupby(chosen, lambda q: q.at.replace(minute=0, second=0, microsecond=0)):
+        for hour, group in groupby(
+            chosen, lambda q: q.at.replace(minute=0, second=0, microsecond=0)
+        ):
             members = list(group)
             interval = min(INTERVALS[each.feed] for each in members)
             slots = {each.at.timestamp() // interval for each in members}

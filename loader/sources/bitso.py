@@ -127,8 +127,14 @@ def _many(body: Body) -> list[Value]:
 
 
 def _one_or_many(body: Body) -> list[Value]:
-    one = value_at(body.text, "payload")
-    return _many(body) if isinstance(one.data, list) else [one]
+    # Mostly many: read first as what it mostly is, it is read only once.
+    try:
+        return _many(body)
+    except ShapeError:
+        one = value_at(body.text, "payload")
+        if isinstance(one.data, list):
+            raise
+        return [one]
 
 
 def _ticker(body: Body, value: Value) -> Record:

@@ -170,6 +170,9 @@ def _expect(character: str, text: str, position: int) -> int:
 
 
 def _skip(text: str, position: int) -> int:
+    # Mostly there is none.
+    if text[position : position + 1] > " ":
+        return position
     found = _whitespace(text, position)
     return found.end() if found else position
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 from loader.sources.json_text import MAX_DIGITS, ShapeError, Value
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,4})?").fullmatch
-# What nearly all of them are; an order book has two hundred, and no need of a closer look then.
+# What nearly all of them are: an order book has two hundred. No need of a closer look then.
 PLAIN_POSITIVE = re.compile(r"(?=[0.]*[1-9])[0-9]{1,400}(?:\.[0-9]{1,400})?").fullmatch
 _BIGINT = range(2**63)
 
@@ -127,6 +127,8 @@ def number(name: str, value: Any) -> Decimal:
 
 def positive(name: str, value: Any) -> Decimal:
     """A number above zero."""
+    if isinstance(value, str) and PLAIN_POSITIVE(value):
+        return Decimal(value)
     parsed = number(name, value)
     if parsed <= 0:
         bad("not_positive", f"{name} is not above zero: {_shown(value)}")

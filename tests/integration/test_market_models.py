@@ -84,7 +84,8 @@ def test_shuffled_split_late_and_repeated_rows_make_the_same_marts(
 ) -> None:
     quotes = market.market(seed)
     chance = random.Random(seed)
-    in_time, late = [], []
+    in_time: list[Quote] = []
+    late: list[Quote] = []
     for quote in quotes:
         (late if chance.random() < 0.1 else in_time).append(quote)
     in_time.sort(key=lambda quote: quote.at)
@@ -239,11 +240,7 @@ def test_market_runs_leave_the_user_tables_alone_and_the_other_way_round(
     )
     keys = "select conname, oid from pg_constraint where contype = 'f' order by 1"
     tables, foreign_keys = watched.rows(made), watched.rows(keys)
-    assert ("quotes_book_fkey", "markets_exchange_id_fkey") == tuple(
-        name
-        for name in ("quotes_book_fkey", "markets_exchange_id_fkey")
-        if name in dict(foreign_keys)
-    )
+    assert {"quotes_book_fkey", "markets_exchange_id_fkey"} <= dict(foreign_keys).keys()
     market.load(watched, quotes[:3])
     market.build(watched)
     rebuilt = {"shared_markets", "similar_exchanges"}

@@ -19,14 +19,14 @@ with
 catalogues as (
 
     select * from {{ ref('stg_bitso__books') }}
-    where run_id in ({{ pending_runs('books') }})
+    where {{ is_pending('run_id', 'books') }}
 
 ),
 
 received_quotes as (
 
     select * from {{ ref('received_quotes') }}
-    where run_id in ({{ pending_runs('books') }})
+    where {{ is_pending('run_id', 'books') }}
 
 ),
 

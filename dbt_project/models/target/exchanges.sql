@@ -21,14 +21,14 @@ with
 lists as (
 
     select * from {{ ref('stg_coingecko__exchanges') }}
-    where run_id in ({{ pending_runs('exchanges') }})
+    where {{ is_pending('run_id', 'exchanges') }}
 
 ),
 
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where run_id in ({{ pending_runs('exchanges') }})
+    where {{ is_pending('run_id', 'exchanges') }}
 
 ),
 

@@ -19,7 +19,7 @@ with
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where run_id in ({{ pending_runs('markets') }})
+    where {{ is_pending('run_id', 'markets') }}
 
 ),
 

@@ -21,7 +21,7 @@ with
 received_quotes as (
 
     select * from {{ ref('received_quotes') }}
-    where run_id in ({{ pending_runs('quotes') }})
+    where {{ is_pending('run_id', 'quotes') }}
 
 ),
 

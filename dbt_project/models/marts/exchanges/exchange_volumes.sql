@@ -20,7 +20,7 @@ with
 exchanges as (
 
     select * from {{ ref('stg_coincap__exchanges') }}
-    where run_id in ({{ pending_runs('exchange_volumes') }})
+    where {{ is_pending('run_id', 'exchange_volumes') }}
 
 ),
 

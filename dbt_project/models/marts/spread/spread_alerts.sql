@@ -21,7 +21,7 @@ books as (
 
 ),
 
-quotes as (
+quotes as not materialized (
 
     select * from {{ ref('quotes') }}
 

@@ -11,7 +11,7 @@ books as (
 
 ),
 
-quotes as (
+quotes as not materialized (
 
     select * from {{ ref('quotes') }}
 

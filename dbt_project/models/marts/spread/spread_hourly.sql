@@ -12,7 +12,7 @@
 
 with
 
-quotes as (
+quotes as not materialized (
 
     select * from {{ ref('quotes') }}
 
