@@ -171,6 +171,7 @@ begin
         'with repeated_keys as (%4$s),
         ranked as (
             select
+                %1$I.ctid as row_id,
                 line_number,
                 first_value(line_number) over same_key as first_line,
                 -- compared as records: a missing amount equals a missing one
@@ -183,7 +184,7 @@ begin
         delete from raw.%1$I as repeated
         using ranked
         where
-            repeated.line_number = ranked.line_number
+            repeated.ctid = ranked.row_id
             and ranked.line_number > ranked.first_line
         returning
             ranked.line_number,
