@@ -10,6 +10,7 @@ create table raw.bitso_tickers (
     run_id bigint not null
 ) partition by range (received_at);
 create index bitso_tickers_received_at on raw.bitso_tickers (received_at);
+create index bitso_tickers_run_id on raw.bitso_tickers (run_id);
 
 create table raw.bitso_order_books (
     received_at timestamptz not null,
@@ -24,6 +25,7 @@ create table raw.bitso_order_books (
 ) partition by range (received_at);
 create index bitso_order_books_received_at
 on raw.bitso_order_books (received_at);
+create index bitso_order_books_run_id on raw.bitso_order_books (run_id);
 
 create table raw.bitso_books (
     received_at timestamptz not null,
@@ -32,6 +34,7 @@ create table raw.bitso_books (
     run_id bigint not null
 ) partition by range (received_at);
 create index bitso_books_received_at on raw.bitso_books (received_at);
+create index bitso_books_run_id on raw.bitso_books (run_id);
 
 create table raw.coingecko_exchanges (
     received_at timestamptz not null,
@@ -41,6 +44,7 @@ create table raw.coingecko_exchanges (
 ) partition by range (received_at);
 create index coingecko_exchanges_received_at
 on raw.coingecko_exchanges (received_at);
+create index coingecko_exchanges_run_id on raw.coingecko_exchanges (run_id);
 
 create table raw.coingecko_tickers (
     received_at timestamptz not null,
@@ -50,6 +54,7 @@ create table raw.coingecko_tickers (
 ) partition by range (received_at);
 create index coingecko_tickers_received_at
 on raw.coingecko_tickers (received_at);
+create index coingecko_tickers_run_id on raw.coingecko_tickers (run_id);
 
 create table raw.coincap_exchanges (
     received_at timestamptz not null,
@@ -59,6 +64,7 @@ create table raw.coincap_exchanges (
 ) partition by range (received_at);
 create index coincap_exchanges_received_at
 on raw.coincap_exchanges (received_at);
+create index coincap_exchanges_run_id on raw.coincap_exchanges (run_id);
 
 -- Where a job that works through a list has got to.
 create table ops.cursors (
