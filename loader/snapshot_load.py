@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 class Current(NamedTuple):
     """The snapshot of a kind that readers see now."""
 
-    snapshot_id: int
     sha256: str
     content_bytes: int
     row_count: int
@@ -143,7 +142,7 @@ def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Run
 def _current(connection: Connection, kind: str) -> Current | None:
     with connection.cursor() as cursor:
         cursor.execute(
-            "select snapshot_id, content_sha256, content_bytes, row_count "
+            "select content_sha256, content_bytes, row_count "
             "from raw.snapshots where kind = %s and is_current",
             (kind,),
         )
