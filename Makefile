@@ -15,9 +15,10 @@ help: ## List the targets
 
 setup: .venv/run.stamp ## Make the virtual environment (the other targets do it themselves)
 
-run: .venv/run.stamp ## Load the bundled sample, build the warehouse, print the ten answers
+run: .venv/run.stamp ## Load the bundled samples, build the warehouse, print the answers
 	@$(BIN)/loader init
 	@$(BIN)/loader snapshots seeds/sample
+	@$(BIN)/loader replay seeds/market
 	@cd dbt_project && ../$(BIN)/dbt --quiet build
 	@for question in $(QUESTIONS); do \
 		printf '\n%s\n' "$$question"; \

@@ -1,7 +1,9 @@
 """The `loader` command: parse, call, print."""
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,12 +11,24 @@ import click
 from prettytable import PrettyTable
 
 from loader import privileges
+from loader.alerts import deliver, follow
 from loader.commands import CommandGroup
 from loader.embedded import Embedded
+from loader.errors import TerminalError, TransientError
+from loader.market_load import (
+    load_books,
+    load_exchange_volumes,
+    load_exchanges,
+    load_order_books,
+    load_tickers,
+)
 from loader.profiles import write_profile
+from loader.prune import prune
 from loader.quarantine import count_open, export_rows, open_rows, redrive
+from loader.replay import replay
 from loader.settings import get_settings
 from loader.snapshot_load import load_snapshots
+from loader.status import status_table, statuses
 from loader.warehouse import Run, connect, endpoint, migrate
 
 
@@ -71,6 +85,104 @@ def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool) -> None:
         click.echo(_summary(run))
 
 
+def _books_option(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--books",
+        callback=lambda _context, _option, text: _book_names(text),
+        metavar="BOOK,...",
+        help="The books, separated by commas; by default those of WAREHOUSE_BOOKS.",
+    )(command)
+
+
+def _book_names(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return get_settings().books
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one book, such as btc_mxn")
+    return names
+
+
+@main.command()
+@_books_option
+def tickers(*, books: tuple[str, ...]) -> None:
+    """Load a ticker of each book from Bitso."""
+    _print_runs(load_tickers(books))
+
+
+@main.command()
+@_books_option
+def order_books(*, books: tuple[str, ...]) -> None:
+    """Load the order book (50 levels a side) of each book from Bitso."""
+    _print_runs(load_order_books(books))
+
+
+@main.command()
+def books() -> None:
+    """Load the listing of the books that Bitso trades."""
+    _print_runs(load_books())
+
+
+@main.command()
+@click.option("--again", is_flag=True, help="Also what was loaded in the last 20 hours.")
+def exchanges(*, again: bool) -> None:
+    """Load exchanges and who trades Bitso's markets from CoinGecko; goes on where it stopped."""
+    _print_runs(load_exchanges(again=again))
+
+
+@main.command()
+def exchange_volumes() -> None:
+    """Load exchanges and their volumes from CoinCap (needs a key)."""
+    _print_runs(load_exchange_volumes())
+
+
+@main.command("replay")
+@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path, exists=True))
+def replay_command(path: Path) -> None:
+    """Load recorded market replies, as if they came now; what is loaded already stays."""
+    _print_runs(replay(path))
+
+
+@main.command()
+@click.option("--follow", "is_following", is_flag=True, help="Go on, as quotes come in.")
+def alerts(*, is_following: bool) -> None:
+    """Deliver alerts that opened or closed to their channels (WAREHOUSE_ALERT_CHANNELS)."""
+    if is_following:
+        follow()
+    run, tally = deliver()
+    counts = f"{tally.sent} sent, {tally.failed} failed, {tally.skipped} too old"
+    click.echo(f"alerts: {counts} (run {run.run_id})")
+    if tally.failed:
+        raise TransientError(
+            f"{tally.failed} messages did not go through: see ops.alert_deliveries"
+        )
+
+
+@main.command("prune")
+def prune_command() -> None:
+    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled."""
+    run = prune()
+    for partition, why in run.detail["kept"].items():
+        click.echo(f"kept raw.{partition}: {why}", err=True)
+    for partition in run.detail["dropped"]:
+        click.echo(f"dropped raw.{partition}")
+    click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def status(*, as_json: bool) -> None:
+    """Show whether each scheduled job is on time; exit code 1 when one is not."""
+    jobs = statuses()
+    if as_json:
+        click.echo(json.dumps({"jobs": [job.as_json() for job in jobs]}, indent=2))
+    else:
+        click.echo(status_table(jobs))
+    late = [job.job for job in jobs if job.is_late]
+    if late:
+        raise TerminalError(f"late: {', '.join(late)}")
+
+
 @main.group()
 def quarantine() -> None:
     """See, export and load again the rows that could not be loaded."""
@@ -122,11 +234,24 @@ def quarantine_redrive(file: Path | None) -> None:
     )
 
 
+def _print_runs(runs: Iterable[Run]) -> None:
+    for run in runs:
+        if run.status == "unchanged":
+            click.echo(f"{run.job}: {run.detail['reason']}, nothing to do")
+        else:
+            what = run.detail.get("file") or ", ".join(run.detail["items"])
+            click.echo(f"{run.job}: {what}: {_counts(run)}")
+
+
+def _counts(run: Run) -> str:
+    return (
+        f"{run.rows_inserted} rows loaded, {run.rows_duplicate} duplicate, "
+        f"{run.rows_quarantined} quarantined (run {run.run_id})"
+    )
+
+
 def _summary(run: Run) -> str:
     what = f"{run.detail['file']}: {run.detail['kind']}"
     if run.status == "unchanged":
         return f"{what}: the same bytes as the current snapshot, nothing to do"
-    return (
-        f"{what}: {run.rows_inserted} rows loaded, {run.rows_duplicate} duplicate, "
-        f"{run.rows_quarantined} quarantined (run {run.run_id})"
-    )
+    return f"{what}: {_counts(run)}"

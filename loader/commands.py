@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
@@ -21,8 +22,21 @@ class Terminated(BaseException):
     """
 
 
+_told_to_end = threading.Event()
+
+
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    _told_to_end.set()
     raise Terminated
+
+
+def end_if_told() -> None:
+    """Leave if SIGTERM came where its exception got lost, as in a library's own callback.
+
+    For loops that would else go on for ever.
+    """
+    if _told_to_end.is_set():
+        raise Terminated
 
 
 def _system_error(error: OSError) -> WarehouseError:

@@ -4,6 +4,7 @@ WarehouseError
 ├── TransientError          exit 75: the same call may work later
 │   └── AlreadyRunningError     another run of the same job holds its lock
 └── TerminalError           exit 1: something must change first
+    ├── NotFoundError           a source does not know what it was asked for
     ├── RefusedError            the input as a whole cannot be taken
     └── UsageError              exit 2: the call itself is wrong
 """
@@ -27,6 +28,10 @@ class AlreadyRunningError(TransientError):
 
 class TerminalError(WarehouseError):
     """Trying again without a change would fail again."""
+
+
+class NotFoundError(TerminalError):
+    """A book, coin or exchange that the source does not know: the others can go on."""
 
 
 class RefusedError(TerminalError):

@@ -129,7 +129,7 @@ def _target(cursor: Any, rule: Rule) -> sql.Composable:
 
 
 def _give_to_owner(cursor: Any, rule: Rule, owner: Role) -> None:
-    """Hand over what the connected user made: functions, tables and views of the schema."""
+    """Hand over what the connected user made: the functions, tables and views that it covers."""
     if rule.kind == "functions":
         cursor.execute(
             "select 'function', oid::regprocedure::text from pg_proc "
@@ -140,8 +140,8 @@ def _give_to_owner(cursor: Any, rule: Rule, owner: Role) -> None:
         cursor.execute(
             "select case relkind when 'v' then 'view' else 'table' end, oid::regclass::text "
             "from pg_class where relnamespace = %s::regnamespace "
-            "and relkind in ('r', 'p', 'v') and relowner <> %s::regrole",
-            (rule.schema, ROLE_PREFIX + owner),
+            "and relkind in ('r', 'p', 'v') and relowner <> %s::regrole and %s in ('*', relname)",
+            (rule.schema, ROLE_PREFIX + owner, rule.name),
         )
     for kind, name in cursor.fetchall():
         # Names come from the catalogue, quoted by regclass and regprocedure.

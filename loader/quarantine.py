@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,9 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.errors import RefusedError, UsageError
+from loader.market_rows import FEEDS, Days, Writer, reread
 from loader.snapshot_load import JOB as SNAPSHOTS_JOB
+from loader.sources.records import BadRecord
 from loader.sources.snapshots import BadValueError, parse_record, shown
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
 
@@ -90,15 +93,21 @@ def redrive(path: Path | None) -> Run:
     ):
         rows = open_rows(connection)
         targets = _targets(connection)
+        received = _received(connection)
+        days = Days()
         _index_keys(connection, targets.values())
         still_bad: list[str] = []
         for row in rows:
             if edited is not None and row.quarantine_id not in edited:
                 continue
+            text = edited[row.quarantine_id] if edited is not None else row.raw
+            if received_at := received.get(row.quarantine_id):
+                problem = _redrive_reply(connection, run, row, received_at, text, days)
+                still_bad += [f"{row.source} {row.location}: {problem}"] if problem else []
+                continue
             if row.quarantine_id not in targets:
                 run.detail["replaced"] = run.detail.get("replaced", 0) + 1
                 continue
-            text = edited[row.quarantine_id] if edited is not None else row.raw
             run.rows_read += 1
             problem = _redrive_row(connection, run, row, targets[row.quarantine_id], text)
             if problem:
@@ -161,12 +170,44 @@ def _redrive_row(
         run.rows_duplicate += 1
     else:
         return "another row with its key is loaded, with other values"
+    _close(connection, run, row)
+    return None
+
+
+def _received(connection: Connection) -> dict[int, datetime]:
+    """When the open rows that came with a market reply were received."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select quarantine_id, received_at from ops.quarantine "
+            "where redriven_by is null and received_at is not null"
+        )
+        return dict(cursor.fetchall())
+
+
+def _redrive_reply(
+    connection: Connection, run: Run, row: OpenRow, received_at: datetime, text: str, days: Days
+) -> str | None:
+    """Load what was set aside of a market reply; return None, or why it stays."""
+    items = reread(row.source, row.location, received_at, text)
+    bad = next((item for item in items if isinstance(item, BadRecord)), None)
+    if bad or not items:
+        run.rows_read += 1
+        run.rows_quarantined += 1
+        return bad.reason if bad else "there is no record in it"
+    writer = Writer(connection, run, FEEDS[row.source], days)
+    for item in items:
+        writer.take(item, received_at)
+    writer.flush()
+    _close(connection, run, row)
+    return None
+
+
+def _close(connection: Connection, run: Run, row: OpenRow) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "update ops.quarantine set redriven_by = %s where quarantine_id = %s",
             (run.run_id, row.quarantine_id),
         )
-    return None
 
 
 def _insert(connection: Connection, run: Run, target: Target, values: list[str | None]) -> bool:

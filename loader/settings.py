@@ -3,15 +3,24 @@
 Values come from the environment first, then from `.env` in the project's root.
 """
 
+import json
 from functools import cache
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from loader.errors import UsageError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+# Whatever has a host and no query; sources put their paths behind it.
+Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
+Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
+
+Channel = Annotated[str, Field(pattern=r"^[^,\s](.*[^,\s])?$")]
 
 
 class Settings(BaseSettings):
@@ -58,6 +67,102 @@ class Settings(BaseSettings):
     snapshots_kept: int = Field(
         3, ge=1, description="Snapshots of each kind kept in raw, the current one included"
     )
+    books: Annotated[tuple[Book, ...], NoDecode] = Field(
+        ("btc_mxn", "usd_mxn"),
+        min_length=1,
+        description="The books to watch, as Bitso writes them, separated by commas",
+    )
+    bitso_url: Url = Field("https://api.bitso.com/v3", description="Where Bitso's REST API is")
+    bitso_calls_per_minute: int = Field(
+        50,
+        ge=1,
+        le=60,
+        description="Calls to Bitso a minute, all processes of this host together",
+    )
+    coingecko_plan: Literal["demo", "pro"] = Field(
+        "demo", description="What CoinGecko's key is for; `demo` also without a key"
+    )
+    coingecko_url: Url | None = Field(
+        None, description="Where CoinGecko's API is; unset: the host of the plan"
+    )
+    coingecko_key: SecretStr = Field(SecretStr(""), description="CoinGecko's key, if there is one")
+    coingecko_calls_per_minute: int = Field(
+        30, ge=1, description="Calls to CoinGecko a minute; a key may allow more"
+    )
+    coincap_url: Url = Field("https://rest.coincap.io/v3", description="Where CoinCap's API is")
+    coincap_key: SecretStr = Field(
+        SecretStr(""), description="CoinCap's key; without one its exchanges are left out"
+    )
+    http_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Longest to wait for a connection and between two pieces of a reply; "
+        "a whole reply may take three times that",
+    )
+    http_attempts: int = Field(
+        4, ge=1, description="Times a call is made before a passing error is taken for lasting"
+    )
+    max_wait_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Longest to wait before one call, whatever a source asks for: "
+        "beyond it the command ends with exit code 75",
+    )
+    alert_channels: Annotated[dict[Channel, tuple[SecretStr, ...]], NoDecode] = Field(
+        {},
+        description="Where alerts go, as JSON: the channels that the thresholds name, each with "
+        'one address or a list, as apprise writes them: {"default": ["jsons://host/path"]}',
+    )
+    alert_oldest_minutes: float = Field(
+        60.0,
+        gt=0,
+        description="An alert that opened longer ago when it is first seen is not sent",
+    )
+    alert_retry_hours: float = Field(
+        24.0, gt=0, description="How long a message that does not go through is tried again"
+    )
+    keep_days_bitso_tickers: int = Field(
+        90, ge=0, description="Days of raw tickers that `loader prune` keeps; 0: all"
+    )
+    keep_days_bitso_order_books: int = Field(
+        30, ge=0, description="Days of raw order books, the stream's samples included; 0: all"
+    )
+    keep_days_bitso_books: int = Field(
+        400, ge=0, description="Days of raw listings of Bitso's books; 0: all"
+    )
+    keep_days_coingecko_exchanges: int = Field(
+        400, ge=0, description="Days of raw exchanges; 0: all"
+    )
+    keep_days_coingecko_tickers: int = Field(
+        90, ge=0, description="Days of raw tickers of exchanges; 0: all"
+    )
+    keep_days_coincap_exchanges: int = Field(
+        400, ge=0, description="Days of raw exchange volumes; 0: all"
+    )
+
+    @field_validator("books", mode="before")
+    @classmethod
+    def _split_books(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(book.strip() for book in value.split(","))
+        return value
+
+    @field_validator("alert_channels", mode="before")
+    @classmethod
+    def _read_channels(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            channels = json.loads(value)
+        except ValueError:
+            # what is wrong and where would quote the addresses
+            channels = None
+        if not isinstance(channels, dict):
+            raise PydanticCustomError("alert_channels", "not a JSON object")
+        return {
+            name: (addresses,) if isinstance(addresses, str) else addresses
+            for name, addresses in channels.items()
+        }
 
 
 @cache
@@ -70,5 +175,5 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        name = "WAREHOUSE_" + "_".join(str(part) for part in first["loc"]).upper()
+        name = f"WAREHOUSE_{first['loc'][0]}".upper()
         raise UsageError(f"{name}: {first['msg']}") from None

@@ -40,20 +40,34 @@
 
 
 {#
-    Takes the foreign keys off the tables of a run before it starts. Rebuilding
-    a table drops them anyway, but in the middle of the run, where two threads
-    that swap the two ends of one foreign key can end in a deadlock.
+    Takes the foreign keys off the tables that a run rebuilds before it starts.
+    Rebuilding a table drops them anyway, but in the middle of the run, where
+    two threads that swap the two ends of one foreign key can end in a
+    deadlock. Tables that are changed in place keep them: to validate them
+    again would read all of history.
 #}
 {% macro drop_foreign_keys() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
         {% for foreign_key in foreign_keys() if (
-            foreign_key.models[0] in selected_resources
-            or foreign_key.models[1] in selected_resources
+            is_rebuilt(foreign_key.models[0])
+            or is_rebuilt(foreign_key.models[1])
         ) %}
             alter table if exists {{ foreign_key.child }}
             drop constraint if exists {{ foreign_key.name }};
         {% endfor %}
     {% endif %}
+{% endmacro %}
+
+
+{# Whether this run makes the table of a model anew. #}
+{% macro is_rebuilt(model_id) %}
+    {% do return(
+        model_id in selected_resources
+        and (
+            flags.FULL_REFRESH
+            or graph.nodes[model_id].config.materialized != 'incremental'
+        )
+    ) %}
 {% endmacro %}
 
 

@@ -1,16 +1,20 @@
-"""`python -m tests.bench [load|others|answers] ...`; all of them with no name."""
+"""`python -m tests.bench [load|others|answers|market|alerts] ...`; all of them with no name."""
 
 import argparse
 
+from tests.bench.alerts import alerts
 from tests.bench.answers import answers, build
 from tests.bench.load import load, others
+from tests.bench.market import history, recordings
 from tests.bench.stage import stage
 
 
 def main() -> None:
     """Measure what was asked for, on a server of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["load", "others", "answers"])
+    parser.add_argument(
+        "parts", nargs="*", default=["load", "others", "answers", "market", "alerts"]
+    )
     parser.add_argument("--rows", type=int, default=5_000_000, help="of load (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 5_000_000, 10_000_000])
     parser.add_argument("--repeats", type=int, default=5)
@@ -22,6 +26,11 @@ def main() -> None:
             others(server, directory, options.rows // 10, 3)
         if "answers" in options.parts:
             answers(build(server, directory, options.sizes), options.repeats * 2 + 1)
+        if "alerts" in options.parts:
+            alerts(server, seconds=60, idle_seconds=30)
+        if "market" in options.parts:
+            recordings(server, directory, options.rows // 5, 3)
+            history(server, [options.rows // 50, options.rows * 2], options.repeats)
 
 
 if __name__ == "__main__":

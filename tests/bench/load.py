@@ -28,10 +28,10 @@ def load(server: Server, directory: Path, rows: int, repeats: int) -> None:
     quirky = generate(directory / "quirky", *options) / "deposits.csv"
     times: dict[str, list[float]] = {"copy": [], "loader": [], "quirky": []}
     for _ in range(repeats):
-        with _fresh(server) as warehouse:
+        with fresh(server) as warehouse:
             times["copy"].append(seconds(partial(_copy, warehouse, clean)))
             times["loader"].append(seconds(partial(_load, warehouse, clean)))
-        with _fresh(server) as warehouse:
+        with fresh(server) as warehouse:
             times["quirky"].append(seconds(partial(_load, warehouse, quirky)))
     base = median(times["copy"])
     show(
@@ -61,7 +61,7 @@ def others(server: Server, directory: Path, rows: int, repeats: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, contender in contenders.items():
-            with _fresh(server) as warehouse:
+            with fresh(server) as warehouse:
                 times[name].append(seconds(partial(contender, warehouse, file)))
     base = median(times["loader snapshots"])
     show(
@@ -70,17 +70,17 @@ def others(server: Server, directory: Path, rows: int, repeats: int) -> None:
     )
 
 
-class _fresh:  # noqa: N801 (reads as a call)
+class fresh:  # noqa: N801 (reads as a call)
     """A migrated database for one measurement."""
 
     count = 0
 
     def __init__(self, server: Server) -> None:
-        _fresh.count += 1
+        fresh.count += 1
         self._server = server
 
     def __enter__(self) -> Warehouse:
-        self._warehouse = self._server.database(f"bench_{_fresh.count}", "migrated")
+        self._warehouse = self._server.database(f"bench_{fresh.count}", "migrated")
         psql(self._warehouse, BARE)
         return self._warehouse
 
@@ -115,7 +115,8 @@ def _execute_batch(_: Warehouse, file: Path) -> None:
         execute_batch(cursor, f"{INSERT}({', '.join(['%s'] * 6)})", _rows(file), page_size=1000)
 
 
-def _url(warehouse: Warehouse) -> str:
+def url(warehouse: Warehouse) -> str:
+    """Where it is, for those who take a URL."""
     where = warehouse.where
     return f"postgresql://{where.user}:{where.password}@{where.host}:{where.port}/{where.db}"
 
@@ -124,7 +125,7 @@ def _pandas(warehouse: Warehouse, file: Path) -> None:
     import pandas as pd  # noqa: PLC0415 (installed by `make bench` only)
     from sqlalchemy import create_engine  # noqa: PLC0415
 
-    engine = create_engine(_url(warehouse).replace(":", "+psycopg2:", 1))
+    engine = create_engine(url(warehouse).replace(":", "+psycopg2:", 1))
     frame = pd.read_csv(file, dtype={"amount": str})
     frame.to_sql("bare", engine, schema="public", if_exists="append", index=False)
     engine.dispose()
@@ -141,7 +142,7 @@ def _dlt(warehouse: Warehouse, file: Path) -> None:
     pipeline: Any = dlt.pipeline(
         "bench",
         pipelines_dir=str(file.parent / f"dlt-{warehouse.where.db}"),
-        destination=dlt.destinations.postgres(_url(warehouse)),
+        destination=dlt.destinations.postgres(url(warehouse)),
         dataset_name="bench",
     )
     pipeline.run(deposits(), table_name="deposits")

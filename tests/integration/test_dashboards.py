@@ -274,8 +274,10 @@ DAYS = [
     "2023-08-22", "2023-08-23", "2019-12-31", "2030-01-01",
 ]  # fmt: skip
 BY_DAY = ["active-users", "currencies-deposited", "currencies-withdrawn", "amount-deposited"]
+# The others are about the market: test_market_questions.py.
+NAMES = [name for name in load_questions() if hasattr(Oracle, name.replace("-", "_"))]
 CASES: list[tuple[str, Given]] = [
-    *((name, {}) for name in load_questions()),
+    *((name, {}) for name in NAMES),
     *((name, {"day": day}) for name in BY_DAY for day in DAYS),
     *((name, {"day": day, "status": "any"}) for name in BY_DAY for day in DAYS),
     *(("amount-deposited", {"day": "2023-06-01", "currency": code}) for code in ("ars", "ARS")),
@@ -315,7 +317,8 @@ def test_answer(oracle: Oracle, name: str, given: Given) -> None:
 
 def test_the_cases_are_not_all_empty(oracle: Oracle) -> None:
     """An oracle that finds nothing would agree with a warehouse that finds nothing."""
-    for name in load_questions():
+    assert len(NAMES) == 10
+    for name in NAMES:
         answers_of_name = [oracle.answer(*case) for case in CASES if case[0] == name]
         assert any(rows not in ([], [(0,)], [("0",)]) for rows in answers_of_name), name
     assert len(oracle.users_with_many_deposits({"day": "2022-12-24"})) > 50

@@ -43,6 +43,30 @@ TABLES = """
         deposits bigint, amount numeric
     );
     insert into marts.deposits_by_level values ('mx', 2, 'mxn', 'complete', 3, 100);
+    create table marts.book_names (book_name text, book text);
+    create table marts.spread_observations (
+        orderbook_timestamp timestamptz, book text, bid numeric, ask numeric,
+        spread numeric, is_primary boolean
+    );
+    create table marts.spread_alerts (
+        book text, threshold_pct numeric, opened_at timestamptz, closed_at timestamptz,
+        peak_spread numeric, observations bigint, close_reason text
+    );
+    create table marts.spread_hourly (
+        book text, hour timestamptz, threshold_pct numeric, observations bigint,
+        breaches bigint, coverage numeric
+    );
+    create table marts.shared_markets (exchange_id text, base text, target text);
+    create table marts.similar_exchanges (
+        exchange_id text, exchange_name text, trust_score integer, trust_score_rank integer,
+        shared_markets bigint
+    );
+    create table marts.exchange_volumes (
+        exchange_id text, observed_at timestamptz, exchange_name text, exchange_rank integer,
+        volume_usd numeric, percent_total_volume numeric, trading_pairs integer,
+        has_socket boolean, exchange_url text, updated_at timestamptz
+    );
+    create view marts.pipeline_runs as select * from ops.runs;
 
     create table target.plain (
         a integer, b text, at timestamptz, amount numeric, primary key (b, a)

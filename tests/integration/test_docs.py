@@ -20,6 +20,7 @@ EXAMPLE = re.compile(r"^```console\n\$ (?P<command>.+)\n(?P<output>(?:.*\n)*?)``
 def sampled(module_warehouse: Warehouse) -> Warehouse:
     """What `make run` leaves behind."""
     assert module_warehouse.loader("snapshots", PROJECT_ROOT / "seeds/sample").returncode == 0
+    assert module_warehouse.loader("replay", PROJECT_ROOT / "seeds/market").returncode == 0
     module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
     return module_warehouse
 

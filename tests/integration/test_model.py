@@ -163,8 +163,9 @@ def test_every_table_of_target_has_a_primary_key_and_every_reference_its_foreign
     )
     assert sorted(foreign_keys(built)) == [
         "deposits_currency_fkey", "deposits_transaction_status_fkey", "deposits_user_id_fkey",
-        "events_event_name_fkey", "events_user_id_fkey", "user_levels_user_id_fkey",
-        "withdrawals_currency_fkey", "withdrawals_interface_fkey",
+        "events_event_name_fkey", "events_user_id_fkey", "markets_base_fkey",
+        "markets_exchange_id_fkey", "markets_target_fkey", "quotes_book_fkey",
+        "user_levels_user_id_fkey", "withdrawals_currency_fkey", "withdrawals_interface_fkey",
         "withdrawals_transaction_status_fkey", "withdrawals_user_id_fkey",
     ]  # fmt: skip
 

@@ -24,6 +24,9 @@ def used(module_warehouse: Warehouse) -> Warehouse:
     """A warehouse with loaded snapshots and built models, old ones replaced by new ones."""
     sample = PROJECT_ROOT / "seeds" / "sample"
     assert module_warehouse.loader("snapshots", sample).returncode == 0
+    # As when the first ticker and the first order book of a day come.
+    for table in ("bitso_tickers", "bitso_order_books"):
+        module_warehouse.rows("select raw.ensure_day(%s, '2026-01-05')", table, role="loader")
     module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
     module_warehouse.dbt("run", "--select", "target")
     return module_warehouse
@@ -110,6 +113,16 @@ def _actual(used: Warehouse, rule: Rule, role: Role, name: str) -> set[str]:
         ("loader", "update ops.quarantine set raw = ''"),
         ("loader", "delete from ops.runs"),
         ("loader", "select * from target.deposits"),
+        ("loader", "delete from raw.bitso_tickers"),
+        ("loader", "update raw.bitso_order_books_20260105 set bid = 0"),
+        ("loader", "drop table raw.bitso_tickers_20260105"),
+        ("loader", "alter table raw.bitso_tickers detach partition raw.bitso_tickers_20260105"),
+        ("loader", "delete from ops.cursors"),
+        ("transformer", "select raw.ensure_day('bitso_tickers', '2026-01-06')"),
+        ("transformer", "select raw.drop_day('bitso_tickers', '2026-01-05', 0)"),
+        ("transformer", "insert into raw.bitso_tickers_20260105 select * from raw.bitso_tickers"),
+        ("transformer", "select * from ops.cursors"),
+        ("reader", "select * from raw.bitso_tickers"),
         ("transformer", "insert into raw.users values (1, 1, 1, 'u')"),
         ("transformer", "select raw.drop_old_snapshots('deposits', 1)"),
         ("transformer", "select * from ops.quarantine"),

@@ -23,6 +23,13 @@ QUESTIONS: dict[str, dict[str, str | int | None]] = {
     "amount-deposited": {"day": None, "currency": "mxn", "status": "complete"},
     "average-deposit": {"level": 2, "jurisdiction": "mx", "status": "complete"},
     "user-levels": {"jurisdiction": None, "user_id": None},
+    "spread-observations": {"book": "btc_mxn", "from": None, "to": None},
+    "spread-alerts": {"book": None, "threshold": None, "from": None, "to": None},
+    "spread-breaches": {"book": None, "threshold": "0.1", "from": None, "to": None},
+    "similar-exchanges": {},
+    "shared-markets": {"exchange_id": None},
+    "exchange-volumes": {"from": None, "to": None},
+    "pipeline-runs": {"job": None, "from": None, "to": None},
 }  # fmt: skip
 
 FILE = """/*

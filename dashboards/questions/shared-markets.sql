@@ -1,0 +1,28 @@
+/*
+title: Shared markets
+description: >-
+  The markets of other exchanges that Bitso has too.
+display: table
+parameters:
+  exchange_id:
+    type: text
+    unset: all exchanges
+    description: "One exchange, by its id."
+*/
+with
+
+shared_markets as (
+    select * from marts.shared_markets
+),
+
+final as (
+    select
+        exchange_id,
+        base,
+        target
+    from shared_markets
+    where cast(:exchange_id as text) is null or exchange_id = :exchange_id
+)
+
+select * from final
+order by exchange_id, base, target

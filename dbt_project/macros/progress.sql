@@ -1,0 +1,135 @@
+{#
+    How the models over the market find what is new. The loader's runs are
+    taken in by cuts (stg_pipeline__finished_runs); a model remembers the last
+    cut that it has taken in, in the transaction of its rows, and reads the
+    rows of later cuts only. Late rows and replays are runs like any other.
+#}
+
+{#
+    Whether the run of a row has not been taken in by a model yet; when it is
+    rebuilt, whether it has finished. An array, for Postgres hands it down to
+    the index of every partition, below unions too, which it does with no join.
+#}
+{% macro is_pending(run_id, model_name) -%}
+    {% if is_incremental() -%}
+        {{ run_id }} = any(array(
+            select runs.run_id
+            from {{ ref('stg_pipeline__finished_runs') }} as runs
+            where runs.cut > {{ taken_in(model_name) }}
+        ))
+    {%- else -%}
+        {{ run_id }} in (
+            select runs.run_id
+            from {{ ref('stg_pipeline__finished_runs') }} as runs
+        )
+    {%- endif %}
+{%- endmacro %}
+
+
+{# The last cut that a model has taken in; 0 when its settings have changed. #}
+{% macro cut_of(model_name, settings="''") -%}
+    coalesce((
+        select progress.cut
+        from {{ ref('stg_pipeline__progress') }} as progress
+        where
+            progress.model_name = '{{ model_name }}'
+            and progress.settings_digest = {{ settings }}
+    ), 0)
+{%- endmacro %}
+
+
+{#
+    The same as a number: Postgres sees then how few rows are newer, and takes
+    the index. Asked before the model runs, for only the model itself moves it.
+#}
+{% macro taken_in(model_name, settings="''") %}
+    {% set question = 'select ' ~ cut_of(model_name, settings) ~ ' as cut' %}
+    {% do return(
+        run_query(question).columns['cut'].values()[0] if execute else 0
+    ) %}
+{% endmacro %}
+
+
+{# The last cut that there is. #}
+{% macro latest_cut() -%}
+    (
+        select coalesce(max(runs.cut), 0)
+        from {{ ref('stg_pipeline__finished_runs') }} as runs
+    )
+{%- endmacro %}
+
+
+{#
+    Held to the end of a model's transaction, so that what it read and what it
+    remembers are the same also when two dbt runs overlap: whoever moves a cut
+    or the quotes waits for those who read them.
+#}
+{% macro lock_cuts(shared=false) -%}
+    select pg_advisory_xact_lock{{ '_shared' if shared }}(
+        hashtextextended('bitso-warehouse:cuts', 0)
+    )
+{%- endmacro %}
+
+
+{#
+    Post-hook: what the model has taken in. A model that reads another one is
+    as far as that one is.
+#}
+{% macro remember_progress(model_name, source_model=none, settings="''") -%}
+    insert into {{ ref('stg_pipeline__progress') }}
+    (model_name, cut, settings_digest)
+    values (
+        '{{ model_name }}',
+        {{ cut_of(source_model) if source_model else latest_cut() }},
+        {{ settings }}
+    )
+    on conflict (model_name) do update set
+        cut = excluded.cut,
+        settings_digest = excluded.settings_digest
+{%- endmacro %}
+
+
+{# A digest of what verdicts depend on beside the quotes. #}
+{% macro spread_settings() -%}
+    (
+        select md5(concat(
+            (
+                select string_agg(
+                    cast(feeds as text), ';' order by cast(feeds as text)
+                )
+                from {{ ref('feeds') }} as feeds
+            ),
+            (
+                select string_agg(
+                    cast(thresholds as text), ';'
+                    order by cast(thresholds as text)
+                )
+                from {{ ref('book_thresholds') }} as thresholds
+            )
+        ))
+    )
+{%- endmacro %}
+
+
+{#
+    Refuses to rebuild a table from raw days that the loader has dropped: what
+    the table knows of them would be forgotten.
+#}
+{% macro assert_remembered(known_since, received_since) %}
+    {% if execute and should_full_refresh() and load_cached_relation(this) %}
+        {% set forgotten = run_query(
+            'with known as (' ~ known_since ~ '), received as ('
+            ~ received_since ~ ') select known.origin, known.since from known
+            left join received on known.origin = received.origin
+            where known.since < coalesce(received.since, $$infinity$$)'
+        ) %}
+        {% if forgotten | length > 0 %}
+            {% do exceptions.raise_compiler_error(
+                this.identifier ~ ' knows of '
+                ~ forgotten.columns['origin'].values() | join(', ')
+                ~ ' from before what raw still holds: a full refresh would '
+                ~ 'forget it. Drop the table first if that is meant'
+            ) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}

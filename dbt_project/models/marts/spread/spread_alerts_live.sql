@@ -1,0 +1,144 @@
+-- As spread_alerts would be if dbt had run this moment: what has come in since
+-- the last quote that is modelled is judged here. Rows that came late wait for
+-- dbt.
+{{ config(materialized='view') }}
+
+with
+
+books as (
+
+    select * from {{ ref('books') }}
+
+),
+
+quotes as not materialized (
+
+    select * from {{ ref('quotes') }}
+
+),
+
+alerts as (
+
+    select * from {{ ref('spread_alerts') }}
+
+),
+
+modelled as (
+
+    select coalesce(max(latest_quotes.quoted_at), '-infinity') as modelled_until
+    from books
+    cross join
+        lateral (
+            select max(quotes.quoted_at) as quoted_at
+            from quotes
+            where quotes.book = books.book
+        ) as latest_quotes
+
+),
+
+fresh_quotes as (
+
+    select distinct
+        received_quotes.book,
+        received_quotes.quoted_at,
+        received_quotes.feed,
+        received_quotes.bid,
+        received_quotes.ask
+    from {{ ref('received_quotes') }} as received_quotes
+    where
+        received_quotes.quoted_at
+        > (select modelled.modelled_until from modelled)
+
+),
+
+ranked_quotes as (
+
+    select
+        fresh_quotes.*,
+        rank() over (
+            partition by
+                fresh_quotes.book,
+                {{ start_of('second', 'fresh_quotes.quoted_at') }}
+            order by {{ feed_rank('fresh_quotes.feed') }}
+        ) as place
+    from fresh_quotes
+
+),
+
+-- After everything that is modelled.
+ranges as (
+
+    select
+        books.book,
+        modelled.modelled_until + interval '1 microsecond' as range_start
+    from books
+    cross join modelled
+
+),
+
+{{ spread_context() }},
+
+observations as (
+
+    select
+        ranges.book,
+        ranges.range_start,
+        ranked_quotes.quoted_at as observed_at,
+        ranked_quotes.feed,
+        ranked_quotes.bid,
+        ranked_quotes.ask,
+        cast(
+            round(
+                (ranked_quotes.ask - ranked_quotes.bid)
+                * 100 / ranked_quotes.ask, 12
+            ) as numeric(56, 12)
+        ) as spread,
+        cast(null as bigint) as context_rank
+    from ranges
+    inner join ranked_quotes
+        on ranges.book = ranked_quotes.book
+    where ranked_quotes.place = 1
+    union all
+    select * from context
+
+),
+
+carried as (
+
+    select
+        alerts.*,
+        ranges.range_start
+    from alerts
+    inner join ranges
+        on alerts.book = ranges.book
+    where alerts.closed_at is null
+
+),
+
+{{ spread_episodes('observations', 'carried', 'now()') }},
+
+all_episodes as (
+
+    select
+        alerts.book,
+        alerts.threshold_pct,
+        alerts.opened_at,
+        alerts.closed_at,
+        alerts.last_observed_at,
+        alerts.blind_at,
+        alerts.close_reason,
+        alerts.channels,
+        alerts.opening_bid,
+        alerts.opening_ask,
+        alerts.opening_spread,
+        alerts.peak_spread,
+        alerts.observations,
+        alerts.breaches
+    from alerts
+    where alerts.closed_at is not null
+    union all
+    select * from episodes
+
+)
+
+select * from all_episodes

@@ -1,0 +1,165 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key=['book', 'hour'],
+        pre_hook="{{ lock_cuts(shared=true) }}",
+        post_hook="{{ remember_progress(
+            'spread_hourly', 'quotes', spread_settings()
+        ) }}",
+    )
+}}
+
+with
+
+quotes as not materialized (
+
+    select * from {{ ref('quotes') }}
+
+),
+
+feeds as (
+
+    select * from {{ ref('feeds') }}
+
+),
+
+-- Of any book, for every book: how often it would have been above.
+thresholds as (
+
+    select distinct book_thresholds.threshold_pct
+    from {{ ref('book_thresholds') }} as book_thresholds
+
+),
+
+{% if is_incremental() %}
+
+    touched_hours as (
+
+        select distinct
+            quotes.book,
+            {{ start_of('hour', 'quotes.quoted_at') }} as hour
+        from quotes
+        where
+            quotes.changed_in
+            > {{ taken_in('spread_hourly', spread_settings()) }}
+
+    ),
+
+    primary_quotes as (
+
+        select quotes_of_hour.*
+        from touched_hours
+        cross join
+            lateral (
+                select
+                    quotes.*,
+                    touched_hours.hour
+                from quotes
+                where
+                    quotes.book = touched_hours.book
+                    and quotes.quoted_at >= touched_hours.hour
+                    and quotes.quoted_at
+                    < touched_hours.hour + interval '1 hour'
+                    and quotes.is_primary
+                order by quotes.quoted_at
+                offset 0
+            ) as quotes_of_hour
+
+    ),
+
+{% else %}
+
+    primary_quotes as (
+
+        select
+            quotes.*,
+            {{ start_of('hour', 'quotes.quoted_at') }} as hour
+        from quotes
+        where quotes.is_primary
+
+    ),
+
+{% endif %}
+
+-- The fastest feed of the hour says how many observations to expect.
+quotes_with_interval as (
+
+    select
+        primary_quotes.*,
+        min(feeds.interval_seconds) over (
+            partition by primary_quotes.book, primary_quotes.hour
+        ) as interval_seconds
+    from primary_quotes
+    inner join feeds
+        on primary_quotes.feed = feeds.feed
+
+),
+
+covered_hours as (
+
+    select
+        quotes_with_interval.book,
+        quotes_with_interval.hour,
+        cast(
+            max(quotes_with_interval.spread) as numeric(56, 12)
+        ) as peak_spread,
+        cast(
+            least(
+                count(distinct div(
+                    extract(epoch from quotes_with_interval.quoted_at),
+                    quotes_with_interval.interval_seconds
+                )) * min(quotes_with_interval.interval_seconds) / 3600.0,
+                1
+            ) as numeric(7, 6)
+        ) as coverage,
+        count(*) as observations
+    from quotes_with_interval
+    group by quotes_with_interval.book, quotes_with_interval.hour
+
+),
+
+breaches_counted as (
+
+    select
+        primary_quotes.book,
+        primary_quotes.hour,
+        thresholds.threshold_pct,
+        count(*) as breaches
+    from primary_quotes
+    cross join thresholds
+    where
+        {{ is_above(
+            'primary_quotes.bid',
+            'primary_quotes.ask',
+            'thresholds.threshold_pct'
+        ) }}
+    group by
+        primary_quotes.book, primary_quotes.hour, thresholds.threshold_pct
+
+),
+
+hours_by_threshold as (
+
+    select
+        ---------- ids
+        covered_hours.book,
+        covered_hours.hour,
+        thresholds.threshold_pct,
+
+        ---------- numerics
+        covered_hours.observations,
+        covered_hours.peak_spread,
+        covered_hours.coverage,
+        coalesce(breaches_counted.breaches, 0) as breaches
+    from covered_hours
+    cross join thresholds
+    left join breaches_counted
+        on
+            covered_hours.book = breaches_counted.book
+            and covered_hours.hour = breaches_counted.hour
+            and thresholds.threshold_pct = breaches_counted.threshold_pct
+
+)
+
+select * from hours_by_threshold

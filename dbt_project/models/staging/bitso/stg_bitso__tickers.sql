@@ -1,0 +1,26 @@
+with
+
+tickers as (
+
+    select * from {{ source('bitso', 'bitso_tickers') }}
+
+),
+
+renamed as (
+
+    select
+        ---------- ids
+        tickers.book,
+        tickers.run_id,
+
+        ---------- numerics
+        tickers.bid,
+        tickers.ask,
+
+        ---------- timestamps
+        tickers.received_at
+    from tickers
+
+)
+
+select * from renamed

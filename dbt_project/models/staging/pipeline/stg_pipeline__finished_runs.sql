@@ -1,0 +1,88 @@
+-- A table, and never rebuilt: it fixes what a dbt run sees, also when the
+-- loader commits in the middle of one, and it knows each run of the loader by
+-- itself, because runs that overlap finish in another order than they began.
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        full_refresh=false,
+        indexes=[
+            {'columns': ['run_id'], 'unique': true},
+            {'columns': ['cut']},
+        ],
+        pre_hook="{{ lock_cuts() }}",
+        post_hook="{{ analyze_new_table() }}",
+    )
+}}
+
+with
+
+runs as (
+
+    select * from {{ ref('stg_pipeline__runs') }}
+    {% if is_incremental() %}
+        where
+            run_id >= (
+                select coalesce(max(known_runs.settled_below), 0)
+                from {{ this }} as known_runs
+            )
+    {% endif %}
+
+),
+
+known_runs as (
+
+    {% if is_incremental() %}
+        select * from {{ this }}
+    {% else %}
+        select
+            cast(null as bigint) as run_id,
+            cast(null as bigint) as cut
+        where false
+    {% endif %}
+
+),
+
+latest as (
+
+    select
+        max(runs.run_id) as run_id,
+        max(runs.started_at) as started_at
+    from runs
+
+),
+
+-- Below it, every run has ended, and no number can still turn up: a run is
+-- there for others a moment after it has drawn its number, let alone a day.
+settled as (
+
+    select coalesce(min(runs.run_id), max(latest.run_id) + 1) as settled_below
+    from latest
+    left join runs
+        on
+            runs.status = 'running'
+            or latest.started_at - interval '1 day' < runs.started_at
+
+),
+
+new_runs as (
+
+    select
+        runs.run_id,
+        settled.settled_below,
+        (
+            select coalesce(max(known_runs.cut), 0) + 1 from known_runs
+        ) as cut
+    from runs
+    cross join settled
+    where
+        runs.status = 'succeeded'
+        and runs.rows_inserted > 0
+        and not exists (
+            select 1 from known_runs
+            where known_runs.run_id = runs.run_id
+        )
+
+)
+
+select * from new_runs

@@ -1,0 +1,30 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='upsert',
+        unique_key=['asset'],
+        pre_hook="{{ lock_cuts(shared=true) }}",
+        post_hook="{{ remember_progress('assets') }}",
+    )
+}}
+
+with
+
+tickers as (
+
+    select * from {{ ref('stg_coingecko__tickers') }}
+    where {{ is_pending('run_id', 'assets') }}
+
+),
+
+mentions as (
+
+    select tickers.base as asset
+    from tickers
+    union distinct
+    select tickers.target as asset
+    from tickers
+
+)
+
+select * from mentions

@@ -1,0 +1,68 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='upsert',
+        unique_key=['book'],
+        pre_hook="{{ lock_cuts(shared=true) }}",
+        post_hook="{{ remember_progress('books') }}",
+    )
+}}
+
+{% do assert_remembered(
+    "select 'the catalogue' as origin, min(first_seen) as since from " ~ this,
+    "select 'the catalogue' as origin, min(received_at) as since from "
+    ~ ref('stg_bitso__books')
+) %}
+
+with
+
+catalogues as (
+
+    select * from {{ ref('stg_bitso__books') }}
+    where {{ is_pending('run_id', 'books') }}
+
+),
+
+received_quotes as (
+
+    select * from {{ ref('received_quotes') }}
+    where {{ is_pending('run_id', 'books') }}
+
+),
+
+mentions as (
+
+    select
+        catalogues.book,
+        catalogues.received_at as first_seen,
+        catalogues.received_at as last_seen
+    from catalogues
+    union all
+    select distinct
+        received_quotes.book,
+        cast(null as timestamptz) as first_seen,
+        cast(null as timestamptz) as last_seen
+    from received_quotes
+    {% if is_incremental() %}
+        union all
+        select
+            known.book,
+            known.first_seen,
+            known.last_seen
+        from {{ this }} as known
+    {% endif %}
+
+),
+
+mentions_merged_to_books as (
+
+    select
+        mentions.book,
+        min(mentions.first_seen) as first_seen,
+        max(mentions.last_seen) as last_seen
+    from mentions
+    group by 1
+
+)
+
+select * from mentions_merged_to_books

@@ -1,0 +1,65 @@
+{{ config(materialized='view') }}
+
+with
+
+tickers as (
+
+    select
+        tickers.book,
+        tickers.received_at as quoted_at,
+        'ticker' as feed,
+        tickers.bid,
+        tickers.ask,
+        tickers.run_id
+    from {{ ref('stg_bitso__tickers') }} as tickers
+
+),
+
+order_books as (
+
+    select
+        order_books.book,
+        order_books.received_at as quoted_at,
+        case order_books.channel
+            when 'diff-orders' then 'stream'
+            else 'order_book'
+        end as feed,
+        order_books.bid,
+        order_books.ask,
+        order_books.run_id
+    from {{ ref('stg_bitso__order_books') }} as order_books
+
+),
+
+received as (
+
+    select * from tickers
+    union all
+    select * from order_books
+
+),
+
+-- A side that is empty makes no quote. Nor does what the loader refuses
+-- anyway, such as NaN, which Postgres sorts above all numbers.
+two_sided as (
+
+    select
+        ---------- ids
+        received.book,
+        received.quoted_at,
+        cast(received.feed as text) as feed,
+        received.run_id,
+
+        ---------- numerics
+        cast(received.bid as numeric(38, 18)) as bid,
+        cast(received.ask as numeric(38, 18)) as ask
+    from received
+    where
+        round(received.bid, 18) > 0
+        and round(received.ask, 18) > 0
+        and received.bid < 1e19
+        and received.ask < 1e19
+
+)
+
+select * from two_sided

@@ -1,0 +1,119 @@
+"""From the row in raw to the message, while 54 books tick once a second; and the cost of waiting.
+
+The models are dbt's. The rows are of the stream's kind; a wide second comes now and then.
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import psutil
+
+from loader.warehouse import connect
+from tests import market
+from tests.bench.stage import SCRIPTS, median, show
+from tests.conftest import Server, Warehouse
+from tests.receiver import Receiver, receiver
+
+BOOKS = [f"b{number:02}_mxn" for number in range(54)]
+BACKLOG_SECONDS = 600
+INSERT = (
+    "insert into raw.bitso_order_books (received_at, book, channel, bid, ask, payload, run_id) "
+    "values (%s, %s, 'diff-orders', %s, 10000, '{}', 1)"
+)
+
+
+def alerts(server: Server, seconds: int, idle_seconds: int) -> None:
+    """Print latency and CPU."""
+    warehouse = server.database("bench_alerts", "migrated")
+    warehouse.dbt("seed")
+    began = datetime.now(UTC) - timedelta(seconds=BACKLOG_SECONDS)
+    market.load(warehouse, _calm(began, 1))
+    market.build(warehouse)
+    # What the follower judges by itself: all since dbt last ran.
+    market.load(warehouse, _calm(began + timedelta(seconds=1), BACKLOG_SECONDS - 1))
+    with receiver() as hook, _follower(warehouse, hook) as process:
+        idle = _cpu(process, idle_seconds)
+        watched = threading.Thread(target=lambda: loads.append(_cpu(process, seconds)))
+        loads: list[float] = []
+        watched.start()
+        committed = _tick(seconds)
+        watched.join()
+        time.sleep(3)
+        latencies = sorted(
+            one.at - committed[one.body["book"], one.body["since"]]
+            for one in hook.received
+            if one.body["event"] == "opened" and one.body["threshold"] == "0.5 %"
+        )
+    expected = len(committed)
+    show(
+        f"Alerts: {len(BOOKS)} books at 1 Hz for {seconds} s, a commit for each row, "
+        f"{BACKLOG_SECONDS} s after dbt",
+        [
+            ("alerts opened, and told", f"{expected}, {len(latencies)}"),
+            ("row committed to message, p50", f"{median(latencies):.3f} s"),
+            ("p99", f"{latencies[int(len(latencies) * 0.99)]:.3f} s"),
+            ("longest", f"{latencies[-1]:.3f} s"),
+            ("CPU of the follower meanwhile", f"{loads[0]:.2f} % of a core"),
+            (f"CPU of an idle follower over {idle_seconds} s", f"{max(0.0, idle):.3f} % of a core"),
+        ],
+    )
+    server.drop(warehouse)
+
+
+def _calm(since: datetime, seconds: int) -> list[market.Quote]:
+    return [
+        market.Quote(
+            book, since + timedelta(seconds=second), "stream", Decimal(9999), Decimal(10_000)
+        )
+        for second in range(seconds)
+        for book in BOOKS
+    ]
+
+
+@contextmanager
+def _follower(warehouse: Warehouse, hook: Receiver) -> Iterator[psutil.Process]:
+    environment = {"WAREHOUSE_ALERT_CHANNELS": json.dumps({"default": hook.address()})}
+    process = subprocess.Popen(
+        [SCRIPTS / "loader", "alerts", "--follow"], env={**os.environ, **environment},
+        cwd=warehouse.directory, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(3)
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _cpu(process: psutil.Process, seconds: int) -> float:
+    """Percent of a core."""
+    before = process.cpu_times()
+    time.sleep(seconds)
+    after = process.cpu_times()
+    return (after.user + after.system - before.user - before.system) / seconds * 100
+
+
+def _tick(seconds: int) -> dict[tuple[str, str], float]:
+    """A row a book a second, evenly spread; when the first row of each alert was committed."""
+    committed = {}
+    start = time.monotonic()
+    with closing(connect("loader")) as connection, connection.cursor() as cursor:
+        for tick in range(seconds * len(BOOKS)):
+            second, number = divmod(tick, len(BOOKS))
+            time.sleep(max(0.0, start + tick / len(BOOKS) - time.monotonic()))
+            # Every tenth second of a book is wide.
+            is_wide = (second + number) % 10 == 5
+            now = datetime.now(UTC)
+            cursor.execute(INSERT, (now, BOOKS[number], 9920 if is_wide else 9999))
+            connection.commit()
+            if is_wide:
+                since = now.isoformat().replace("+00:00", "Z")
+                committed[BOOKS[number], since] = time.time()
+    return committed

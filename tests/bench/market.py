@@ -1,0 +1,288 @@
+"""Market data: recordings into raw and marts, against others; a run after ever more history."""
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from psycopg2.extras import execute_batch
+
+from loader.settings import PROJECT_ROOT
+from loader.warehouse import connect
+from tests.bench.load import fresh, url
+from tests.bench.stage import SCRIPTS, median, psql, seconds, show
+from tests.conftest import Server, Warehouse
+from tests.market import open_run
+
+START = datetime(2026, 1, 5, tzinfo=UTC)
+BOOKS = [f"{coin}_{money}" for money in ("mxn", "brl", "usd") for coin in (
+    "btc", "eth", "xrp", "ltc", "bch", "tusd", "mana", "gnt", "bat",
+    "dai", "aave", "uni", "link", "sol", "ada", "dot", "avax", "shib",
+)]  # fmt: skip
+LEVELS = 20
+NEW_ROWS = 600
+BARE = "create table public.bare_market (received_at timestamptz, book text, payload jsonb)"
+INSERT = "insert into public.bare_market values (%s, %s, %s)"
+# The history of a poll a minute of each book: calm, with wide hours now and then.
+HISTORY = """
+insert into raw.bitso_tickers (received_at, book, bid, ask, payload, run_id)
+select
+    timestamptz '{start:%Y-%m-%d %H:%M}+00' + n / {books} * interval '1 minute',
+    ('{{{names}}}'::text[])[n % {books} + 1],
+    1000 - (case when mod(n / {books} / 60 * 7 + n % {books}, 29) = 0 then 12 else 0.8 end)
+    + mod(n * 7919, 1000) * 0.0003,
+    1000, '{{}}', {run_id}
+from generate_series({first}::bigint, {first} + {rows} - 1) as n
+"""
+
+
+def recordings(server: Server, directory: Path, rows: int, repeats: int) -> None:
+    """`loader replay` and then the models, against one INSERT a row and dlt."""
+    _one_feed(server, "tickers", _record(directory / "tickers", rows, _tickers), rows, repeats)
+    rows //= 20
+    books = _record(directory / "order-books", rows, _order_books)
+    _one_feed(server, f"order books of {LEVELS} levels", books, rows, repeats)
+
+
+def history(server: Server, sizes: list[int], repeats: int) -> None:
+    """What the models take for 600 new rows after a little and after a lot of history."""
+    medians = []
+    table: list[tuple[str, ...]] = [("history", "first build", "run", "slowest", "ratio", "models")]
+    for size in sizes:
+        with fresh(server) as warehouse:
+            warehouse.dbt("seed")
+            _extend(warehouse, 0, size)
+            psql(warehouse, "vacuum analyze raw.bitso_tickers")
+            whole = sum(_models(warehouse).values())
+            psql(warehouse, "vacuum analyze")
+            runs = []
+            for repeat in range(repeats + 1):
+                _extend(warehouse, size + repeat * NEW_ROWS, NEW_ROWS)
+                runs.append(_models(warehouse))
+            # the first one finds nothing in memory
+            del runs[0]
+        totals = [sum(run.values()) for run in runs]
+        medians.append(median(totals))
+        worst = sorted(runs[0], key=lambda name: -median([run[name] for run in runs]))[:3]
+        table.append(
+            (
+                f"{size:,}", f"{whole:.1f} s", f"{medians[-1]:.2f} s", f"{max(totals):.2f} s",
+                f"{medians[-1] / medians[0]:.2f}",
+                ", ".join(f"{name} {median([run[name] for run in runs]):.2f}" for name in worst),
+            )
+        )  # fmt: skip
+    show(f"Market models after {NEW_ROWS} new rows, execution in dbt, median of {repeats}", table)
+
+
+def _one_feed(server: Server, what: str, file: Path, rows: int, repeats: int) -> None:
+    fewer = max(rows // 10, len(BOOKS))
+    part = _part(file, rows, fewer)
+    contenders: dict[str, tuple[int, Callable[[Warehouse, Path], object]]] = {
+        "execute_batch, jsonb": (rows, _execute_batch),
+        "dlt, rows of dicts": (fewer, _dlt),
+    }
+    ours: list[float] = []
+    marts: list[float] = []
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repeats):
+        with fresh(server) as warehouse:
+            warehouse.dbt("seed")
+            ours.append(seconds(partial(_replay, warehouse, file)))
+            marts.append(ours[-1] + seconds(partial(_dbt, warehouse)))
+        for name, (count, contender) in contenders.items():
+            with fresh(server) as warehouse, suppress(ModuleNotFoundError):
+                psql(warehouse, BARE)
+                times[name].append(
+                    seconds(partial(contender, warehouse, file if count == rows else part))
+                )
+    speeds = {"loader replay": rows / median(ours), "and the market models": rows / median(marts)}
+    counts = dict.fromkeys(speeds, rows)
+    for name, (count, _) in contenders.items():
+        if times[name]:
+            speeds[name] = count / median(times[name])
+            counts[name] = count
+    best = max(speeds[name] for name in contenders if name in speeds)
+    show(
+        f"Recorded {what}, median of {repeats} (ratio to the best of the others)",
+        [
+            ("", "rows", "rows/s", "ratio"),
+            *(
+                (name, f"{counts[name]:,}", f"{speed:,.0f}", f"{speed / best:.2f}")
+                for name, speed in speeds.items()
+            ),
+        ],
+    )
+
+
+# --- recordings --------------------------------------------------------------------------------
+
+
+def _record(name: Path, rows: int, replies: Callable[[int], Iterator[dict[str, str]]]) -> Path:
+    file = name.with_suffix(".jsonl")
+    with file.open("w") as lines:
+        lines.writelines(json.dumps(reply) + "\n" for reply in replies(rows))
+    return file
+
+
+def _part(file: Path, rows: int, fewer: int) -> Path:
+    part = file.with_stem(f"{file.stem}-part")
+    lines = file.read_text().splitlines(keepends=True)
+    part.write_text("".join(lines[: max(1, len(lines) * fewer // rows)]))
+    return part
+
+
+def _reply(source: str, key: str, at: datetime, payload: object) -> dict[str, str]:
+    body = json.dumps({"success": True, "payload": payload}, separators=(",", ":"))
+    return {"source": source, "key": key, "received_at": at.isoformat(), "body": body}
+
+
+def _tickers(rows: int) -> Iterator[dict[str, str]]:
+    """All books in one reply, one a minute."""
+    chance = random.Random(1)
+    price = dict.fromkeys(BOOKS, 1_000_000)
+    for number in range(0, rows, len(BOOKS)):
+        at = START + timedelta(minutes=number // len(BOOKS), milliseconds=chance.randrange(900))
+        yield _reply(
+            "bitso_tickers", "", at,
+            [_ticker(book, at, price, chance) for book in BOOKS[: rows - number]],
+        )  # fmt: skip
+
+
+def _ticker(
+    book: str, at: datetime, price: dict[str, int], chance: random.Random
+) -> dict[str, object]:
+    price[book] += chance.randint(-500, 500)
+    ask = price[book]
+    return {
+        "high": str(ask + 9000), "last": str(ask - 20), "created_at": _second(at), "book": book,
+        "volume": f"{chance.random() * 50:.8f}", "vwap": f"{ask * 0.99:.10f}",
+        "low": str(ask - 9000), "ask": str(ask), "bid": str(ask - chance.randint(100, 1500)),
+        "change_24": str(chance.randint(-9000, 9000)),
+        "rolling_average_change": {"6": f"{chance.random():.4f}"},
+    }  # fmt: skip
+
+
+def _order_books(rows: int) -> Iterator[dict[str, str]]:
+    """Each book once in five minutes."""
+    chance = random.Random(2)
+    for number in range(rows):
+        book = BOOKS[number % len(BOOKS)]
+        at = START + timedelta(seconds=number // len(BOOKS) * 300 + number % len(BOOKS))
+        middle = 1_000_000 + chance.randint(-5000, 5000)
+        sides = {
+            side: [
+                {
+                    "book": book,
+                    "price": str(middle + step * (200 + 30 * level)),
+                    "amount": f"{chance.random():.8f}",
+                }
+                for level in range(LEVELS)
+            ]
+            for side, step in (("bids", -1), ("asks", 1))
+        }
+        yield _reply(
+            "bitso_order_books", book, at,
+            {"updated_at": _second(at), **sides, "sequence": str(number)},
+        )  # fmt: skip
+
+
+def _second(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")
+
+
+# --- contenders --------------------------------------------------------------------------------
+
+
+def _replay(warehouse: Warehouse, file: Path) -> None:
+    done = warehouse.loader("replay", file)
+    assert done.returncode == 0, done.stderr
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with file.open() as lines:
+        for line in lines:
+            reply = json.loads(line)
+            payload = json.loads(reply["body"])["payload"]
+            for record in payload if isinstance(payload, list) else [payload]:
+                yield reply["received_at"], {"book": reply["key"], **record}
+
+
+def _execute_batch(_: Warehouse, file: Path) -> None:
+    rows = ((at, record["book"], json.dumps(record)) for at, record in _rows(file))
+    with closing(connect()) as connection, connection, connection.cursor() as cursor:
+        execute_batch(cursor, INSERT, rows)
+
+
+def _dlt(warehouse: Warehouse, file: Path) -> None:
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    import dlt  # noqa: PLC0415 (installed by `make bench` only)
+
+    rows = ({"received_at": at, **record} for at, record in _rows(file))
+    # What is nested stays in one jsonb, as with the others: tables of their own are far slower.
+    market: Any = dlt.resource(rows, name="market", max_table_nesting=0)
+    pipeline: Any = dlt.pipeline(
+        "bench",
+        pipelines_dir=str(file.parent / f"dlt-{warehouse.where.db}"),
+        destination=dlt.destinations.postgres(url(warehouse)),
+        dataset_name="bench",
+    )
+    pipeline.run(market)
+    with suppress(Exception):
+        pipeline.drop()
+
+
+# --- history and models ------------------------------------------------------------------------
+
+
+def _extend(warehouse: Warehouse, first: int, rows: int) -> None:
+    """Add rows of history as one finished run of `tickers`; ever later ones."""
+    run_id = open_run(warehouse)
+    days = [START + timedelta(minutes=n // len(BOOKS)) for n in (first, first + rows - 1)]
+    warehouse.rows(
+        "select raw.ensure_day('bitso_tickers', day::date) "
+        "from generate_series(%s::date, %s::date, interval '1 day') as day",
+        *(day.date() for day in days),
+    )
+    warehouse.rows(
+        HISTORY.format(
+            start=START, books=len(BOOKS), names=",".join(BOOKS), run_id=run_id, first=first,
+            rows=rows,
+        )
+    )  # fmt: skip
+    warehouse.rows(
+        "update ops.runs set status = 'succeeded', finished_at = now(), rows_read = %s, "
+        "rows_inserted = %s where run_id = %s",
+        rows, rows, run_id,
+    )  # fmt: skip
+
+
+def _dbt(warehouse: Warehouse) -> Path:
+    """Run the market models, however long they take; where dbt wrote what it did."""
+    target = warehouse.directory / "dbt_target"
+    subprocess.run(
+        [
+            SCRIPTS / "dbt", "--quiet", "run", "--select", "+marts.spread",
+            "--project-dir", PROJECT_ROOT / "dbt_project", "--target-path", target,
+            "--log-path", warehouse.directory / "dbt_logs",
+        ],
+        check=True,
+    )  # fmt: skip
+    return target
+
+
+def _models(warehouse: Warehouse) -> dict[str, float]:
+    """The seconds that each model took; views, which read nothing while they are made, aside."""
+    target = _dbt(warehouse)
+    made = json.loads((target / "manifest.json").read_text())["nodes"]
+    written = json.loads((target / "run_results.json").read_text())
+    return {
+        made[result["unique_id"]]["name"]: float(result["execution_time"])
+        for result in written["results"]
+        if made[result["unique_id"]]["config"]["materialized"] != "view"
+    }

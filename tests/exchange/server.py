@@ -1,0 +1,208 @@
+"""The exchange simulator: a real HTTP server on loopback that is Bitso, CoinGecko and CoinCap.
+
+Addresses stand for hosts:
+
+    /bitso/v3            api.bitso.com/v3
+    /coingecko/api/v3    api.coingecko.com/api/v3
+    /coingecko-pro/api/v3    pro-api.coingecko.com/api/v3
+    /coincap/v3, /coincap/v2    rest.coincap.io/v3, api.coincap.io/v2
+    /control             this simulator
+
+What goes wrong is said in Python (`simulator.faults`) or over HTTP: `POST /control/faults` with a
+fault as JSON, `DELETE /control/faults`, `GET /control/faults`, `GET /control/requests`, and
+`POST /control/clock` with `{"advance": seconds}`.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.exchange.bitso import BitsoApi
+from tests.exchange.coincap import CoinCapApi
+from tests.exchange.coingecko import CoinGeckoApi
+from tests.exchange.faults import CONTENT, WIRE, Faults, break_content, send
+from tests.exchange.market import Market
+from tests.exchange.replies import Reply, Request
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+class SimulatedClock:
+    """The simulator's time: runs from a start at a speed of one's choice; 0 stands still."""
+
+    def __init__(self, start: datetime | None = None, speed: float = 1.0) -> None:
+        self._start = start or datetime.now(UTC)
+        self._speed = speed
+        self._started = time.monotonic()
+
+    def now(self) -> datetime:
+        """What time it is over there."""
+        passed = (time.monotonic() - self._started) * self._speed
+        return self._start + timedelta(seconds=passed)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._start += timedelta(seconds=seconds)
+
+
+class Simulator:
+    """The server, and what a test needs to know and to change of it."""
+
+    def __init__(
+        self,
+        seed: int = 1,
+        clock: SimulatedClock | None = None,
+        port: int = 0,
+        *,
+        rate_limited: bool = True,
+    ) -> None:
+        market = Market(seed)
+        self.market = market
+        self.clock = clock or SimulatedClock()
+        self.faults = Faults()
+        self.requests: list[Request] = []
+        self.bitso = BitsoApi(market, rate_limited=rate_limited)
+        self.coingecko = CoinGeckoApi(market, "demo")
+        coincap = CoinCapApi(market)
+        self._apis = {
+            "/bitso/v3": self.bitso.answer,
+            "/coingecko/api/v3": self.coingecko.answer,
+            "/coingecko-pro/api/v3": CoinGeckoApi(market, "pro").answer,
+            "/coincap": coincap.answer,
+        }
+        self._port = port
+        self._server: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that send the loader here."""
+        return {
+            "WAREHOUSE_BITSO_URL": f"{self.url}/bitso/v3",
+            "WAREHOUSE_COINGECKO_URL": f"{self.url}/coingecko/api/v3",
+            "WAREHOUSE_COINCAP_URL": f"{self.url}/coincap/v3",
+        }
+
+    def start(self) -> None:
+        """Listen, on the port of last time if there was one."""
+        server = _Server(("127.0.0.1", self._port), _handler(self))
+        self._port = server.server_address[1]
+        self._server = server
+        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more: connections are refused."""
+        assert self._server is not None, "it is not running"
+        assert self._thread is not None
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Refuse connections for as long as the block lasts."""
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+    def answer(self, path: str, query: dict[str, str], headers: dict[str, str]) -> Reply:
+        """What the API at a path says."""
+        for prefix, api in self._apis.items():
+            if path.startswith(prefix + "/"):
+                request = Request(path.removeprefix(prefix), query, headers, self.clock.now())
+                self.requests.append(request._replace(path=path))
+                return api(request)
+        return Reply(404, text="")
+
+    def control(self, method: str, path: str, body: bytes) -> Reply:
+        """A call of the control API."""
+        match method, path:
+            case "POST", "/control/faults":
+                try:
+                    self.faults.add(**json.loads(body))
+                except (TypeError, ValueError) as error:
+                    return Reply(400, {"error": str(error)})
+            case "DELETE", "/control/faults":
+                self.faults.clear()
+            case "POST", "/control/clock":
+                self.clock.advance(json.loads(body)["advance"])
+            case "GET", "/control/requests":
+                return Reply(200, [[one.path, dict(one.query)] for one in self.requests])
+            case "GET", "/control/faults":
+                pass
+            case _:
+                return Reply(404, {"error": "no such control"})
+        return Reply(200, self.faults.in_force())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A handler that is asleep in a slow reply does not keep the server from stopping.
+    block_on_close = False
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients that hang up are what this server is for."""
+
+
+def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 10
+        # Else the body of a reply waits for the acknowledgement of its headers.
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            self._handle()
+
+        def do_POST(self) -> None:
+            self._handle()
+
+        def do_DELETE(self) -> None:
+            self._handle()
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            parts = urlsplit(self.path)
+            if parts.path.startswith("/control/"):
+                reply = simulator.control(self.command, parts.path, body)
+                send(self, reply.status, reply.body())
+                return
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            reply = simulator.answer(parts.path, dict(parse_qsl(parts.query)), headers)
+            hit = simulator.faults.take(self.path)
+            for fault in hit:
+                if fault.name in CONTENT:
+                    break_content(reply, fault)
+            wire = next((fault for fault in hit if fault.name in WIRE), None)
+            if wire:
+                WIRE[wire.name](self, reply, wire.argument)
+            else:
+                send(self, reply.status, reply.body(), reply.headers)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
+            """Keep quiet; what was asked is in `simulator.requests`."""
+
+    return Handler

@@ -1,0 +1,477 @@
+"""Alerts reach each address once: over kills, refusals, replays and a Postgres that goes away."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psutil
+import pytest
+
+from loader import privileges
+from loader.alerts import deliver
+from loader.embedded import Embedded
+from loader.settings import get_settings
+from loader.warehouse import connect, migrate
+from tests import market
+from tests.conftest import BIN, Server, Warehouse
+from tests.receiver import Received, Receiver, receiver
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+# As dbt makes them: tests/integration/test_market_models.py proves what they say.
+MODELS = """
+create table marts.spread_alerts_live (
+    book text, threshold_pct numeric(18, 12), opened_at timestamptz, closed_at timestamptz,
+    last_observed_at timestamptz, blind_at timestamptz, close_reason text, channels text,
+    opening_bid numeric(38, 18), opening_ask numeric(38, 18), opening_spread numeric(56, 12),
+    peak_spread numeric(56, 12), observations bigint, breaches bigint
+);
+create table marts.spread_hourly (
+    book text, hour timestamptz, threshold_pct numeric(18, 12), coverage numeric
+);
+grant select on marts.spread_alerts_live, marts.spread_hourly to warehouse_loader
+"""
+
+
+@pytest.fixture
+def hook() -> Iterator[Receiver]:
+    with receiver() as hook:
+        yield hook
+
+
+@pytest.fixture(autouse=True)
+def _no_channels_afterwards() -> Iterator[None]:
+    yield
+    os.environ.pop("WAREHOUSE_ALERT_CHANNELS", None)
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def alerts(warehouse: Warehouse) -> Warehouse:
+    """A warehouse whose alerts are rows that the test writes."""
+    warehouse.rows(MODELS)
+    return warehouse
+
+
+def minutes_ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def put(
+    warehouse: Warehouse,
+    book: str = "btc_mxn",
+    opened: float = 10,
+    closed: float | None = None,
+    reason: str = "calm",
+    channels: str = "default",
+) -> None:
+    """One alert, by when it opened and closed, in minutes before now."""
+    warehouse.rows(
+        "insert into marts.spread_alerts_live values "
+        "(%s, 0.5, %s, %s, %s, %s, %s, %s, 990, 1000, 1, 1.25, 7, 7)",
+        book, minutes_ago(opened), None if closed is None else minutes_ago(closed),
+        minutes_ago(opened), NOW + timedelta(hours=1), None if closed is None else reason, channels,
+    )  # fmt: skip
+
+
+def close(warehouse: Warehouse, book: str = "btc_mxn", at: float = 1, reason: str = "calm") -> None:
+    warehouse.rows(
+        "update marts.spread_alerts_live set closed_at = %s, close_reason = %s where book = %s",
+        minutes_ago(at), reason, book,
+    )  # fmt: skip
+
+
+def channels(**addresses: str | list[str]) -> dict[str, str]:
+    return {"WAREHOUSE_ALERT_CHANNELS": json.dumps(addresses)}
+
+
+def send(hook: Receiver, *, fails: int = 0) -> None:
+    """As `loader alerts` does, to one address."""
+    os.environ.update(channels(default=hook.address()))
+    get_settings.cache_clear()
+    _, tally = deliver()
+    assert tally.failed == fails
+
+
+def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.rows(
+        "select book, episode_event, channel, address, attempt, status, is_repeat "
+        "from ops.alert_deliveries order by delivery_id"
+    )
+
+
+@contextmanager
+def follower(warehouse: Warehouse, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`loader alerts --follow`, from when it watches to the end of the test."""
+    process = subprocess.Popen(
+        [BIN / "loader", "alerts", "--follow"],
+        env={**os.environ, **environment}, cwd=warehouse.directory, text=True,
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        read_until(process, "watching")
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> list[str]:
+    assert process.stderr
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if text in line:
+            return lines
+    pytest.fail(f"no {text!r} in {lines}")
+
+
+def announce(warehouse: Warehouse) -> None:
+    """A quote comes in."""
+    warehouse.rows("select raw.ensure_day('bitso_tickers', current_date)")
+    warehouse.rows(
+        "insert into raw.bitso_tickers values (now(), 'btc_mxn', 1, 2, '{}', 1)", role="loader"
+    )
+
+
+def events(received: list[Received]) -> list[tuple[str, str]]:
+    return [(one.body["book"], one.body["event"]) for one in received]
+
+
+def test_opened_and_closed_are_delivered_once(alerts: Warehouse, hook: Receiver) -> None:
+    alerts.rows(
+        "insert into marts.spread_hourly values ('btc_mxn', %s, 0.5, 0.975)", minutes_ago(60)
+    )
+    put(alerts)
+    send(hook)
+    send(hook)
+    [opened] = hook.received
+    assert opened.body["title"] == "btc_mxn: spread is above 0.5 %"
+    for line in (
+        "book: btc_mxn", "threshold: 0.5 %", "spread: 1 %", "bid: 990", "ask: 1000",
+        f"since: {minutes_ago(10):%Y-%m-%dT%H:%M:%SZ}",
+        f"coverage: 97.5 % of the hour from {minutes_ago(60):%Y-%m-%dT%H:%M:%SZ}",
+    ):  # fmt: skip
+        assert line in opened.body["message"].splitlines()
+    close(alerts)
+    send(hook)
+    send(hook)
+    [_, closed] = hook.received
+    assert closed.body["title"] == "btc_mxn: spread is no longer above 0.5 %"
+    assert f"until: {minutes_ago(1):%Y-%m-%dT%H:%M:%SZ}" in closed.body["message"]
+    assert "peak: 1.25 %" in closed.body["message"]
+    assert "reason: calm" in closed.body["message"]
+    assert opened.key != closed.key
+    assert (
+        alerts.rows(
+            "select status, rows_read, rows_inserted, detail ->> 'sent' from ops.runs "
+            "order by run_id"
+        )
+        == [("succeeded", 1, 1, "1"), ("succeeded", 0, 0, "0")] * 2
+    )
+
+
+def test_a_book_that_falls_silent_is_said_to_be_unknown(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, opened=10, closed=2, reason="blind")
+    send(hook)
+    assert events(hook.received) == [("btc_mxn", "opened"), ("btc_mxn", "closed")]
+    assert "no quotes" in hook.received[1].body["title"]
+    assert hook.received[1].body["type"] == "warning"
+
+
+def test_a_kill_between_sending_and_writing_down_costs_one_marked_repeat(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts)
+    hook.delays["/hook"] = 30
+    process = subprocess.Popen(
+        [BIN / "loader", "alerts"], env={**os.environ, **channels(default=hook.address())},
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    hook.wait_for(1)
+    process.kill()
+    process.wait()
+    assert rows(alerts) == [("btc_mxn", "opened", "default", 1, 1, "sending", False)]
+    hook.delays.clear()
+    for _ in range(3):
+        send(hook)
+    first, again = hook.received
+    assert again.key == first.key
+    assert first.body["is_repeat"] == "false"
+    assert again.body["is_repeat"] == "true"
+    assert again.body["title"].startswith("Repeat: ")
+    assert "may have reached you already" in again.body["message"]
+    assert rows(alerts) == [
+        ("btc_mxn", "opened", "default", 1, 1, "unknown", False),
+        ("btc_mxn", "opened", "default", 1, 2, "sent", True),
+    ]
+
+
+def test_a_channel_that_fails_is_retried_and_the_others_go_on(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts, closed=1, channels="desk,nobody,pager")
+    hook.statuses["/down"] = 503
+    where = channels(desk=[hook.address("/a"), hook.address("/down")], pager=hook.address("/b"))
+    done = alerts.loader("alerts", **where)
+    assert done.returncode == 75
+    assert "no address for the channel" in done.stderr
+    assert "answered with status 503" in done.stderr
+    assert sorted(one.what for one in hook.received) == [
+        ("/a", "btc_mxn", "closed"), ("/a", "btc_mxn", "opened"),
+        ("/b", "btc_mxn", "closed"), ("/b", "btc_mxn", "opened"), ("/down", "btc_mxn", "opened"),
+    ]  # fmt: skip
+    # Too soon.
+    assert alerts.loader("alerts", **where).returncode == 0
+    assert len(hook.received) == 5
+    hook.statuses.clear()
+    alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
+    assert alerts.loader("alerts", **where).returncode == 0
+    assert alerts.loader("alerts", **where).returncode == 0
+    assert events(hook.received[5:]) == [("btc_mxn", "opened"), ("btc_mxn", "closed")]
+    assert {one.path for one in hook.received[5:]} == {"/down"}
+    assert {one.body["is_repeat"] for one in hook.received} == {"false"}
+    assert alerts.rows(
+        "select channel, episode_event, error from ops.alert_deliveries where status = 'failed' "
+        "order by 1, 2"
+    ) == [
+        ("desk", "opened", "answered with status 503"),
+        ("nobody", "closed", "no address for the channel"),
+        ("nobody", "opened", "no address for the channel"),
+    ]
+
+
+def test_a_channel_is_given_up_after_a_while(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts)
+    hook.statuses["/hook"] = 500
+    send(hook, fails=1)
+    alerts.rows(
+        "update ops.alert_deliveries set started_at = now() - interval '24 hours', retry_at = now()"
+    )
+    send(hook, fails=1)
+    send(hook)
+    assert len(hook.received) == 2
+    assert alerts.rows("select count(*) from ops.alert_deliveries where retry_at is not null") == [
+        (0,)
+    ]
+
+
+def test_a_late_row_that_moves_an_opening_sends_nothing_twice(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts, opened=10)
+    send(hook)
+    alerts.rows("update marts.spread_alerts_live set opened_at = %s", minutes_ago(15))
+    send(hook)
+    close(alerts, at=2)
+    send(hook)
+    # Split by a late calm row.
+    alerts.rows("update marts.spread_alerts_live set closed_at = %s", minutes_ago(9))
+    put(alerts, opened=8, closed=2)
+    send(hook)
+    assert events(hook.received) == [("btc_mxn", "opened"), ("btc_mxn", "closed")]
+    # What follows is news, and so are others.
+    put(alerts, opened=1.5)
+    put(alerts, book="eth_mxn", opened=10)
+    send(hook)
+    assert events(hook.received[2:]) == [("eth_mxn", "opened"), ("btc_mxn", "opened")]
+    # Both become one: its end is told once.
+    alerts.rows("delete from marts.spread_alerts_live where book = 'btc_mxn'")
+    put(alerts, opened=15, closed=0.5)
+    send(hook)
+    send(hook)
+    assert events(hook.received[4:]) == [("btc_mxn", "closed")]
+
+
+def test_old_alerts_are_passed_over_and_said_to_be(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, book="eth_mxn", opened=90_000, closed=80_000)
+    put(alerts, book="usd_mxn", opened=61, closed=1)
+    put(alerts, book="btc_mxn", opened=61)
+    send(hook)
+    close(alerts)
+    send(hook)
+    assert hook.received == []
+    assert sorted(rows(alerts)) == [
+        (book, "opened", "default", 0, 1, "skipped", False)
+        for book in ("btc_mxn", "eth_mxn", "usd_mxn")
+    ]
+
+
+def test_an_alert_that_was_told_of_is_closed_however_long_it_was(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts, opened=10)
+    send(hook)
+    # Two days pass, and nobody watched.
+    alerts.rows(
+        "update ops.alert_deliveries set opened_at = opened_at - interval '2 days', "
+        "seen_until = seen_until - interval '2 days'"
+    )
+    alerts.rows(
+        "update marts.spread_alerts_live set opened_at = opened_at - interval '2 days', "
+        "closed_at = opened_at - interval '1 day', close_reason = 'calm'"
+    )
+    send(hook)
+    assert events(hook.received) == [("btc_mxn", "opened"), ("btc_mxn", "closed")]
+
+
+def test_the_follower_tells_at_once_and_ends_when_asked(alerts: Warehouse, hook: Receiver) -> None:
+    with follower(alerts, **channels(default=hook.address())) as process:
+        for count, book in enumerate(("btc_mxn", "eth_mxn", "usd_mxn"), start=1):
+            put(alerts, book=book, opened=1)
+            start = time.time()
+            announce(alerts)
+            assert hook.wait_for(count)[-1].at - start < 2
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+        assert time.monotonic() - start < 5
+    assert {row[5] for row in rows(alerts)} == {"sent"}
+
+
+def test_a_receiver_that_hangs_does_not_hold_up_the_end(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, opened=1)
+    hook.delays["/hook"] = 30
+    with follower(alerts, **channels(default=hook.address())) as process:
+        hook.wait_for(1)
+        start = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 143
+        assert time.monotonic() - start < 5
+    assert {row[5] for row in rows(alerts)} == {"sending"}
+
+
+def test_silence_is_told_when_it_is_due(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, opened=0.5)
+    [(blind_at,)] = alerts.rows("select clock_timestamp() + interval '2 seconds'")
+    alerts.rows("update marts.spread_alerts_live set blind_at = %s", blind_at)
+    with follower(alerts, **channels(default=hook.address())):
+        hook.wait_for(1)
+        alerts.rows(
+            "update marts.spread_alerts_live set closed_at = blind_at, close_reason = 'blind'"
+        )
+        assert events(hook.wait_for(2)) == [("btc_mxn", "opened"), ("btc_mxn", "closed")]
+    assert 0 <= hook.received[1].at - blind_at.timestamp() < 2
+
+
+def test_an_idle_follower_rests(alerts: Warehouse, hook: Receiver) -> None:
+    with follower(alerts, **channels(default=hook.address())) as process:
+        time.sleep(0.5)
+        watched = psutil.Process(process.pid)
+        before = watched.cpu_times()
+        time.sleep(2)
+        after = watched.cpu_times()
+    assert after.user + after.system - before.user - before.system < 0.02
+
+
+def test_of_two_followers_one_sends_and_the_other_takes_over(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    where = channels(default=hook.address())
+    with follower(alerts, **where) as first:
+        second = subprocess.Popen(
+            [BIN / "loader", "alerts", "--follow"], env={**os.environ, **where}, text=True,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            read_until(second, "standing by")
+            assert alerts.loader("alerts", **where).returncode == 75
+            put(alerts, opened=1)
+            announce(alerts)
+            read_until(first, ": sent")
+            first.kill()
+            read_until(second, "watching")
+            put(alerts, book="eth_mxn", opened=1)
+            announce(alerts)
+            hook.wait_for(2)
+        finally:
+            second.kill()
+            second.communicate()
+    time.sleep(0.3)
+    assert events(hook.received) == [("btc_mxn", "opened"), ("eth_mxn", "opened")]
+    assert {one.body["is_repeat"] for one in hook.received} == {"false"}
+
+
+def test_the_follower_outlives_a_restart_of_postgres(tmp_path: Any, hook: Receiver) -> None:
+    embedded = Embedded(tmp_path / "home")
+    server = Server(embedded, embedded.start(), tmp_path)
+    try:
+        warehouse = server.database("restarted")
+        migrate()
+        privileges.apply(connect())
+        warehouse.rows(MODELS)
+        with follower(warehouse, **channels(default=hook.address())) as process:
+            embedded.stop()
+            read_until(process, "trying again")
+            assert embedded.start(server.port) == server.port
+            read_until(process, "watching")
+            put(warehouse, opened=1)
+            announce(warehouse)
+            hook.wait_for(1)
+    finally:
+        embedded.stop()
+    assert events(hook.received) == [("btc_mxn", "opened")]
+
+
+def test_addresses_stay_secret(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, channels="default,gone")
+    hook.statuses["/s3cret"] = 500
+    where = channels(
+        default=hook.address("/s3cret?+X-Key=s3cret"), gone="json://u:s3cret@127.0.0.1:9/s3cret"
+    )
+    done = alerts.loader("alerts", **where)
+    assert done.returncode == 75
+    wrong = [
+        alerts.loader("alerts", WAREHOUSE_ALERT_CHANNELS=value)
+        for value in (
+            '{"default": ["nosuch://s3cret"]}', '{"default": "json://s3cret', '["s3cret"]',
+            '{"default": {"s3cret": 1}}', '{"default": [["s3cret"]]}',
+        )
+    ]  # fmt: skip
+    assert [one.returncode for one in wrong] == [2] * len(wrong)
+    for one in (done, *wrong):
+        assert "s3cret" not in one.stdout + one.stderr
+        assert one.returncode == 75 or one.stderr.startswith("loader: WAREHOUSE_ALERT_CHANNELS: ")
+    for table in ("ops.alert_deliveries", "ops.runs"):
+        assert alerts.rows(f"select count(*) from {table} as t where t::text ~ 's3cret'") == [(0,)]
+
+
+def test_from_the_row_in_raw_to_the_message_without_dbt(
+    warehouse: Warehouse, hook: Receiver
+) -> None:
+    """All of it: what dbt defined, rows as the loader writes them, the follower, a webhook."""
+    calm, wide = Decimal(9999), Decimal(9920)
+    book = "btc_mxn"
+
+    def quote(bid: Decimal, ago: float = 0) -> market.Quote:
+        at = datetime.now(UTC) - timedelta(seconds=ago)
+        return market.Quote(book, at, "ticker", bid, Decimal(10_000))
+
+    market.load(warehouse, [quote(wide, 7200), quote(calm, 7100), quote(calm, 30)])
+    warehouse.dbt(
+        "build", "--select", *market.SELECTION,
+        "--exclude", "resource_type:test", "resource_type:unit_test",
+    )  # fmt: skip
+    with follower(warehouse, **channels(default=hook.address())) as process:
+        start = time.time()
+        market.load(warehouse, [quote(wide)])
+        # 0.8 % is above 0.1 and 0.5, not above 1.
+        opened = hook.wait_for(2)
+        assert {one.body["threshold"] for one in opened} == {"0.1 %", "0.5 %"}
+        assert {one.body["event"] for one in opened} == {"opened"}
+        assert max(one.at for one in opened) - start < 2
+        market.load(warehouse, [quote(calm)])
+        assert {one.body["event"] for one in hook.wait_for(4)[2:]} == {"closed"}
+        for _ in range(4):
+            read_until(process, ": sent")
+    send(hook)
+    assert len(hook.received) == 4
+    assert warehouse.rows(
+        "select status, count(*) from ops.alert_deliveries group by status order by status"
+    ) == [("sent", 4), ("skipped", 2)]

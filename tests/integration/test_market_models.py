@@ -1,0 +1,257 @@
+"""The market models: incremental as good as full, whatever the order that rows come in."""
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests import market
+from tests.conftest import Warehouse
+from tests.market import START, Quote, Threshold
+
+WATCHED = [
+    Threshold(book, Decimal(pct), Decimal(pct))
+    for book in ("btc_mxn", "usd_mxn", "eth_mxn")
+    for pct in ("0.1", "0.5", "1")
+    if (book, pct) != ("usd_mxn", "0.5")
+] + [
+    Threshold("eth_mxn", Decimal("0.2"), Decimal("0.1"), 3, "desk,pager"),
+    Threshold("usd_mxn", Decimal("0.5"), Decimal("0.45"), 2, "desk"),
+]
+# What a model over the cuts of one history can not have in common with that of another.
+BOOKKEEPING = {"changed_in"}
+TABLES = (
+    "target.quotes", "target.books", "target.exchanges", "target.assets", "target.markets",
+    "marts.spread_observations", "marts.spread_hourly", "marts.spread_alerts",
+    "marts.exchange_volumes", "marts.shared_markets", "marts.similar_exchanges",
+)  # fmt: skip
+EPISODES = (
+    "select book, threshold_pct, opened_at, closed_at, peak_spread, observations, breaches, "
+    "close_reason, opening_bid, opening_ask, opening_spread, last_observed_at, blind_at, channels "
+    "from marts.{} order by book, threshold_pct, opened_at"
+)
+
+
+@pytest.fixture
+def watched(warehouse: Warehouse) -> Warehouse:
+    """A warehouse with the seeds, and thresholds with every setting."""
+    warehouse.dbt("seed")
+    warehouse.rows(
+        "insert into reference.spread_thresholds values "
+        "('eth_mxn', 0.2, 0.1, 3, 'pager'), ('mxn_eth', 0.2, 0.1, 3, 'desk'), "
+        "('mxn_usd', 0.5, 0.45, 2, 'desk')"
+    )
+    return warehouse
+
+
+def digests(warehouse: Warehouse) -> dict[str, Any]:
+    """One checksum a table, of all rows in the order of all columns."""
+    found = {}
+    for table in TABLES:
+        schema, name = table.split(".")
+        columns = ", ".join(
+            column
+            for (column,) in warehouse.rows(
+                "select column_name from information_schema.columns "
+                "where table_schema = %s and table_name = %s order by 1",
+                schema, name,
+            )
+            if column not in BOOKKEEPING
+        )  # fmt: skip
+        [found[table]] = warehouse.rows(
+            f"select count(*), md5(string_agg(md5(cast(({columns}) as text)), '' "
+            f"order by cast(({columns}) as text))) from {table}"
+        )
+    return found
+
+
+def check(warehouse: Warehouse, quotes: list[Quote]) -> None:
+    """The marts say what the oracle says."""
+    assert warehouse.rows(EPISODES.format("spread_alerts")) == market.episodes(quotes, WATCHED)
+    for pct in ("0.1", "0.2"):
+        assert warehouse.rows(
+            "select book, hour, observations, breaches, peak_spread, coverage "
+            "from marts.spread_hourly where threshold_pct = %s order by book, hour",
+            pct,
+        ) == market.hours(quotes, Decimal(pct))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_shuffled_split_late_and_repeated_rows_make_the_same_marts(
+    watched: Warehouse, seed: int
+) -> None:
+    quotes = market.market(seed)
+    chance = random.Random(seed)
+    in_time: list[Quote] = []
+    late: list[Quote] = []
+    for quote in quotes:
+        (late if chance.random() < 0.1 else in_time).append(quote)
+    in_time.sort(key=lambda quote: quote.at)
+    third = len(in_time) // 3
+    # one that begins before the others and ends after them
+    slow_run = market.open_run(watched)
+    batches = [
+        in_time[third : 2 * third],
+        in_time[: third + 50] + late[:5],
+        in_time[2 * third : -20],
+        in_time[-20:] + in_time[:10] + late[5:40],
+    ]
+    have: list[Quote] = []
+    for batch in batches:
+        chance.shuffle(batch)
+        market.load(watched, batch)
+        market.build(watched)
+        have += batch
+        check(watched, have)
+    market.load(watched, late, slow_run)
+    market.build(watched)
+    check(watched, quotes)
+    incremental = digests(watched)
+    market.build(watched, "--full-refresh")
+    assert digests(watched) == incremental
+    check(watched, quotes)
+
+
+def test_what_is_unchanged_is_not_touched(watched: Warehouse) -> None:
+    quotes = market.market(3)
+    market.load(watched, quotes)
+    market.build(watched)
+    versions = "select ctid, xmin, book, {} from {} order by 3, 4, 1"
+    tables = {
+        "target.quotes": "quoted_at",
+        "marts.spread_hourly": "hour",
+        "marts.spread_alerts": "opened_at",
+    }
+    before = {name: watched.rows(versions.format(at, name)) for name, at in tables.items()}
+
+    market.load(watched, quotes[::3])  # a replay
+    market.build(watched)
+    after = {name: watched.rows(versions.format(at, name)) for name, at in tables.items()}
+    assert after == before
+
+    late = Quote("btc_mxn", START + timedelta(minutes=40), "stream", Decimal(900), Decimal(1000))
+    market.load(watched, [late])
+    market.build(watched)
+    check(watched, [*quotes, late])
+    name = "marts.spread_hourly"
+    touched = set(watched.rows(versions.format("hour", name))) - set(before[name])
+    assert {row[2:] for row in touched} == {("btc_mxn", late.at.replace(minute=0))}
+    name = "marts.spread_alerts"
+    touched = set(watched.rows(versions.format("opened_at", name))) - set(before[name])
+    assert {row[2] for row in touched} == {"btc_mxn"}
+
+
+def test_a_change_of_thresholds_holds_for_all_of_history(watched: Warehouse) -> None:
+    quotes = market.market(4)
+    market.load(watched, quotes)
+    market.build(watched)
+    watched.rows(
+        "update reference.spread_thresholds set threshold_pct = 0.3 where threshold_pct = 0.1"
+    )
+    market.build(watched)
+    incremental = digests(watched)
+    assert watched.rows("select distinct threshold_pct from marts.spread_hourly order by 1") == [
+        (Decimal(pct),) for pct in ("0.2", "0.3", "0.5", "1")
+    ]
+    market.build(watched, "--full-refresh")
+    assert digests(watched) == incremental
+
+
+def test_the_live_view_is_what_dbt_would_say_next(watched: Warehouse) -> None:
+    quotes = sorted(market.market(5), key=lambda quote: quote.at)
+    # not in the middle of a second, which has one primary feed
+    cut = next(
+        place
+        for place in range(len(quotes) // 2, len(quotes))
+        if quotes[place].at - quotes[place - 1].at > timedelta(seconds=1)
+    )
+    market.load(watched, quotes[:cut])
+    market.build(watched)
+    for place in (cut + 7, cut + 60, len(quotes)):
+        market.load(watched, quotes[cut:place])
+        cut = place
+        live = watched.rows(EPISODES.format("spread_alerts_live"), role="loader")
+        # By now, all these quotes are long past: what the data leaves open has gone blind.
+        expected = [
+            (*row[:3], row[12], *row[4:7], "blind", *row[8:]) if row[3] is None else row
+            for row in market.episodes(quotes[:place], WATCHED)
+        ]
+        assert live == expected
+    market.build(watched)
+    assert watched.rows(EPISODES.format("spread_alerts_live")) == live
+
+
+def test_an_open_alert_is_live_until_its_feed_is_silent(watched: Warehouse) -> None:
+    [(now,)] = watched.rows("select now()")
+    quote = Quote("btc_mxn", now - timedelta(minutes=5), "ticker", Decimal(990), Decimal(1000))
+    market.load(watched, [quote])
+    market.build(watched)
+    market.load(watched, [quote._replace(at=now - timedelta(minutes=1))])
+    state = "select opened_at, closed_at, observations, close_reason from marts.spread_alerts_live "
+    state += "where threshold_pct = 0.5"
+    assert watched.rows(state) == [
+        (now - timedelta(minutes=5), now - timedelta(minutes=2), 1, "blind"),
+        (now - timedelta(minutes=1), None, 1, None),
+    ]
+
+
+def test_raw_is_modelled_up_to_the_last_finished_run(watched: Warehouse) -> None:
+    quotes = [quote for quote in market.market(6) if quote.feed == "ticker"]
+    known = market.load(watched, quotes[:50])
+    market.build(watched)
+    until = "select modelled_until, run_id from marts.modelled_until where table_name = %s"
+    newest = max(quote.at for quote in quotes[:50])
+    assert watched.rows(until, "bitso_tickers", role="loader") == [(newest, known)]
+    assert watched.rows(until, "coincap_exchanges", role="loader") == [(None, known)]
+    open_run = market.open_run(watched)
+    market.load(watched, quotes[20:21])
+    assert watched.rows(until, "bitso_tickers") == [(quotes[20].at, known)]
+    market.build(watched)
+    assert watched.rows(until, "bitso_tickers") == [(quotes[20].at, open_run - 1)]
+    market.load(watched, quotes[50:], open_run)
+    market.build(watched)
+    assert watched.rows(until, "bitso_tickers")[0][0] == max(quote.at for quote in quotes)
+
+
+def test_a_full_refresh_refuses_to_forget(watched: Warehouse) -> None:
+    quotes = [quote for quote in market.market(7) if quote.feed == "ticker"]
+    market.load(watched, quotes)
+    market.build(watched)
+    before = digests(watched)
+    watched.rows(f"drop table raw.bitso_tickers_{START:%Y%m%d}")
+    market.build(watched)
+    failed = watched.dbt("run", "--full-refresh", "--select", "quotes", check=False)
+    assert "quotes knows of ticker from before what raw still holds" in failed.stdout
+    assert digests(watched) == before
+
+
+def test_market_runs_leave_the_user_tables_alone_and_the_other_way_round(
+    watched: Warehouse,
+) -> None:
+    quotes = market.market(8)
+    market.load(watched, quotes)
+    watched.dbt("build")
+    made = (
+        "select relname, pg_class.oid, relfilenode from pg_class "
+        "where relnamespace in ('target'::regnamespace, 'marts'::regnamespace) "
+        "and relkind = 'r' order by 1"
+    )
+    keys = "select conname, oid from pg_constraint where contype = 'f' order by 1"
+    tables, foreign_keys = watched.rows(made), watched.rows(keys)
+    assert {"quotes_book_fkey", "markets_exchange_id_fkey"} <= dict(foreign_keys).keys()
+    market.load(watched, quotes[:3])
+    market.build(watched)
+    rebuilt = {"shared_markets", "similar_exchanges"}
+    assert [row for row in watched.rows(made) if row[0] not in rebuilt] == [
+        row for row in tables if row[0] not in rebuilt
+    ]
+    assert watched.rows(keys) == foreign_keys
+    tables = watched.rows(made)
+    watched.dbt("run", "--select", "+marts.activity")
+    market_tables = {"quotes", "books", "markets", "exchanges", "assets", "spread_hourly",
+                     "spread_alerts", "exchange_volumes", *rebuilt}  # fmt: skip
+    assert [row for row in watched.rows(made) if row[0] in market_tables] == [
+        row for row in tables if row[0] in market_tables
+    ]

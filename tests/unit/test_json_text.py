@@ -1,0 +1,105 @@
+"""JSON with its own text: what is read is what `json` reads, and the text is the body's."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.sources.json_text import ShapeError, items_at, read_json, value_at
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.sampled_from([None, 1]))
+def test_it_reads_what_json_reads(value: Any, indent: int | None) -> None:
+    text = json.dumps(value, indent=indent)
+    assert value_at(text) == (text, value, value_at(text).flaw)
+    wrapped = f' {{"other": [1, {{}}], "here" : {text} , "after": null}} '
+    assert value_at(wrapped, "here")[:2] == (text, value)
+
+
+@given(st.lists(VALUES, max_size=5))
+def test_items_are_slices(values: list[Any]) -> None:
+    text = json.dumps({"payload": values})
+    items = items_at(text, "payload")
+    assert [item.data for item in items] == values
+    assert ", ".join(item.text for item in items) == text[len('{"payload": [') : -2]
+
+
+@given(st.text('{}[],:"1a \\', max_size=12))
+def test_what_json_refuses_is_refused(text: str) -> None:
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ShapeError):
+            read_json(text)
+        for read in (value_at, items_at):
+            with pytest.raises(ShapeError):
+                read(text, "a")
+    else:
+        assert read_json(text) == expected
+
+
+def test_the_last_of_equal_keys_counts() -> None:
+    assert value_at('{"a": 1, "a": 2, "b": 3}', "a").data == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ('{"b": 1}', "a", "there is no a"),
+        ("[1]", "a", "there is no a"),
+        ("", None, "not JSON"),
+        ('{"a": 1', "a", "not JSON: the end is missing"),
+        ('{"a": 1}}', "a", "not JSON: text after the value"),
+        ('{"a": 1,}', "a", "not JSON: nothing after the comma"),
+        ('{"a" 1}', "a", "not JSON: no : at"),
+        ("[" * 100_000, None, "nested too deeply"),
+    ],
+)
+def test_what_is_amiss_is_said(text: str, key: str | None, reason: str) -> None:
+    with pytest.raises(ShapeError, match=reason):
+        value_at(text, key)
+
+
+def test_items_of_what_is_no_array() -> None:
+    with pytest.raises(ShapeError, match="not an array"):
+        items_at('{"a": {}}', "a")
+
+
+@pytest.mark.parametrize("text", ["0.1", "1e-7", "12345678901234567890.000000000000000001"])
+def test_no_number_passes_through_a_float(text: str) -> None:
+    assert value_at(text).data == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        ("NaN", "NaN is not a JSON value"),
+        ("[-Infinity]", "-Infinity is not a JSON value"),
+        ("1e99999999999999999999", "digits"),
+        ("1e-2000", "digits"),
+        ("9" * 6000, "digits"),
+        (r'"\u0000"', "character"),
+        (r'{"\ud800": 1}', "character"),
+        (r'{"a": ["\udc00"]}', "character"),
+        (r'"\\u0000"', None),
+        (r'"\ud83d\ude00"', None),
+        ("0e-5000", None),
+    ],
+)
+def test_what_postgres_would_refuse_is_known(text: str, flaw: str | None) -> None:
+    found = value_at(text).flaw
+    assert (flaw in found) if flaw and found else found == flaw
+
+
+def test_a_flaw_belongs_to_its_item_alone() -> None:
+    items = items_at("[1, NaN, 2]")
+    assert [item.flaw is None for item in items] == [True, False, True]
