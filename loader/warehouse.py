@@ -1,6 +1,7 @@
 """Connections, locks, the run ledger and COPY: the only place that writes to Postgres."""
 
 import contextlib
+import io
 import json
 import select
 from collections.abc import Iterator
@@ -346,12 +347,26 @@ def copy_rows(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
-    # COPY works without the callback only; it hears signals between two reads.
+    with _no_callback(), connection.cursor() as cursor:
+        cursor.copy_expert(statement, rows, size=1 << 18)
+        return int(cursor.rowcount)
+
+
+def copy_out(connection: Connection, query: str, values: dict[str, object]) -> bytes:
+    """The rows of a query as lines of CSV, without a header."""
+    lines = io.BytesIO()
+    with _no_callback(), connection.cursor() as cursor:
+        bound = cursor.mogrify(query, values).decode()
+        cursor.copy_expert(f"copy ({bound}) to stdout (format csv)", lines)
+    return lines.getvalue()
+
+
+@contextlib.contextmanager
+def _no_callback() -> Iterator[None]:
+    """COPY works without the callback only; it hears signals between two pieces."""
     callback = extensions.get_wait_callback()
     extensions.set_wait_callback(None)
     try:
-        with connection.cursor() as cursor:
-            cursor.copy_expert(statement, rows, size=1 << 18)
-            return int(cursor.rowcount)
+        yield
     finally:
         extensions.set_wait_callback(callback)
