@@ -203,8 +203,8 @@ def _check(since: datetime | None, until: datetime | None, now: datetime) -> Non
 def _exported_until(connection: Connection, place: str) -> datetime | None:
     with transaction(connection) as cursor:
         cursor.execute("select done_at from ops.cursors where job = %s and item = %s", (JOB, place))
-        [moment] = cursor.fetchone() or [None]
-    return moment
+        row: tuple[datetime] | None = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _remember(connection: Connection, run: Run, place: str, until: datetime) -> None:

@@ -215,7 +215,7 @@ class Writer:
     def _not_stored(self, rows: pa.Table) -> pa.Table:
         """Those that raw does not hold yet; looked for only where it holds any of their time."""
         ends = pc.min_max(rows["received_at"]).as_py()
-        values = {"since": _utc(ends["min"]), "until": _utc(ends["max"])}
+        values: dict[str, object] = {"since": _utc(ends["min"]), "until": _utc(ends["max"])}
         held = "received_at between %(since)s and %(until)s"
         with self._connection.cursor() as cursor:
             cursor.execute(
