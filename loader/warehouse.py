@@ -22,6 +22,7 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.settings import get_settings
+from loader.termination import end_if_told
 
 Role = Literal["loader", "transformer", "reader", "exporter", "maintainer"]
 ROLE_PREFIX = "warehouse_"
@@ -368,5 +369,9 @@ def _no_callback() -> Iterator[None]:
     extensions.set_wait_callback(None)
     try:
         yield
+    except psycopg2.Error:
+        # What is raised while COPY reads, it reports as a cancelled query.
+        end_if_told()
+        raise
     finally:
         extensions.set_wait_callback(callback)
