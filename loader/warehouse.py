@@ -239,10 +239,13 @@ def single_flight(connection: Connection, job: str, *, keeps_rows: bool = False)
             which = f" (run {run[0]}, since {run[1]:%Y-%m-%d %H:%M:%S} UTC)" if run else ""
             raise AlreadyRunningError(f"another {job} run is at work{which}: try again later")
         cursor.execute(
-            "update ops.runs set status = %s, finished_at = now(), "
-            "error = 'the process died before the run ended' "
+            "update ops.runs set status = %s, finished_at = now(), error = %s "
             "where job = %s and status = 'running'",
-            ("succeeded" if keeps_rows else "failed", job),
+            (
+                "succeeded" if keeps_rows else "failed",
+                f"the process{' or its connection' * keeps_rows} died before the run ended",
+                job,
+            ),
         )
     try:
         yield

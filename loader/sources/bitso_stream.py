@@ -7,18 +7,16 @@ its text. Sequences are counted per book.
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from loader.order_book import BUY, SELL, Diff, Order
+from loader.order_book import BUY, SELL, Diff, Order, OrderBook
 from loader.sources.json_text import ShapeError, read_json
 from loader.sources.records import (
     PLAIN_POSITIVE,
     BadValueError,
     bad,
     counter,
-    instant,
     number,
     positive,
     required,
@@ -159,17 +157,10 @@ def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
     return KeepAlive()
 
 
-class Snapshot(NamedTuple):
-    """A whole book, as REST gives it with `aggregate=false`."""
+def read_snapshot(book: str, reply: str) -> OrderBook:
+    """The book in a reply of REST with `aggregate=false`.
 
-    sequence: int
-    orders: list[Order]
-    # milliseconds, by the source's clock; when the reply was made
-    made: int
-
-
-def read_snapshot(book: str, reply: str) -> Snapshot:
-    """The orders in a reply.
+    When it last changed is not in it: its `updated_at` is when the reply was made.
 
     Raises BadValueError when it is not what it should be.
     """
@@ -180,14 +171,15 @@ def read_snapshot(book: str, reply: str) -> Snapshot:
     payload = data.get("payload") if isinstance(data, dict) else None
     if not isinstance(payload, dict):
         bad("wrong_shape", "the snapshot has no payload")
-    made: datetime = instant(payload, "updated_at")
-    orders = [
-        order
-        for side, name in ((BUY, "bids"), (SELL, "asks"))
-        for order in _resting(book, side, required(payload, name))
-    ]
     sequence = counter("sequence", required(payload, "sequence"))
-    return Snapshot(sequence, orders, int(made.timestamp()) * 1000)
+    return OrderBook(
+        sequence,
+        (
+            order
+            for side, name in ((BUY, "bids"), (SELL, "asks"))
+            for order in _resting(book, side, required(payload, name))
+        ),
+    )
 
 
 def _resting(book: str, side: int, entries: Any) -> Iterator[Order]:
