@@ -53,6 +53,8 @@ class RestPool:
         client = None
         while job := self._jobs.get():
             work, future = job
+            if future.cancelled():
+                continue
             try:
                 if client is None:
                     client = self._client()

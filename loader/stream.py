@@ -8,10 +8,10 @@ import contextlib
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from psycopg2.extensions import connection as Connection
 from websockets.asyncio.client import ClientConnection
@@ -54,7 +54,7 @@ SETTLE_SECONDS = 2.0
 SECOND_LOOK_SECONDS = 10.0
 # Bad frames that go into quarantine in any minute; the rest is only counted.
 BAD_FRAMES_A_MINUTE = 20
-STOP_SECONDS = 4.0
+STOP_SECONDS = 3.5
 STOOD_STILL = "the clock jumped, or the process stood still"
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Backoff:
 
 
 class _LeaveError(Exception):
-    """This connection is of no more use; the text says why."""
+    """A connection is of no more use; the text says why."""
 
 
 class Stream:
@@ -118,8 +118,8 @@ class Stream:
         self._rest = RestPool(rest)
         self._writer = Writer(spool, connect)
         self._stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._seeding: set[str] = set()
+        self._seeding: dict[str, asyncio.Task[None]] = {}
+        self._failure: BaseException | None = None
         self._socket: ClientConnection | None = None
         # Whether there has been a connection, or a failure to get one.
         self._has_tried = False
@@ -149,25 +149,24 @@ class Stream:
         try:
             ended, _ = await asyncio.wait({stopping, *works}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._stopping.set()
             self._rest.stop()
-            for task in {stopping, *works, *self._tasks}:
+            tasks = [stopping, *works, *self._seeding.values()]
+            for task in tasks:
                 task.cancel()
             # Not first of all: no sample may come after it.
             is_done = await asyncio.to_thread(self._writer.stop, STOP_SECONDS)
             if not is_done:
                 log.warning("Postgres does not answer: what is left is in the spool")
-            await asyncio.gather(stopping, *works, *self._tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
         for task in ended - {stopping}:
             task.result()
+        if self._failure:
+            raise self._failure
 
     def stop(self) -> None:
         """End cleanly, soon; to be called on the loop (`call_soon_threadsafe` from elsewhere)."""
         self._stopping.set()
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # ------------------------------------------------------------- sampling
 
@@ -231,6 +230,9 @@ class Stream:
             self._has_tried = True
             for tracked in self.books.values():
                 tracked.disconnect()
+            for task in self._seeding.values():
+                task.cancel()
+            self._seeding.clear()
             # A healthy one has brought something lately, not only an open door.
             if self._heard_at - opened_at >= HEALTHY_SECONDS:
                 backoff.reset()
@@ -346,22 +348,31 @@ class Stream:
 
     def _seed(self, tracked: TrackedBook) -> None:
         if tracked.name not in self._seeding and tracked.wants_snapshot:
-            self._seeding.add(tracked.name)
-            self._begin(self._seed_until_in_step(tracked))
+            task = asyncio.create_task(self._seed_until_in_step(tracked))
+            self._seeding[tracked.name] = task
+            task.add_done_callback(lambda task: self._end_seeding(tracked, task))
+
+    def _end_seeding(self, tracked: TrackedBook, task: asyncio.Task[None]) -> None:
+        if self._seeding.get(tracked.name) is task:
+            del self._seeding[tracked.name]
+        if not task.cancelled() and (error := task.exception()):
+            # None of those that pass: nobody would see that this book stays away.
+            self._failure = error
+            self.stop()
+        elif not self._stopping.is_set():
+            # Lost again between its last look and now.
+            self._seed(tracked)
 
     async def _seed_until_in_step(self, tracked: TrackedBook) -> None:
         backoff = Backoff()
-        try:
-            while tracked.wants_snapshot:
-                pause = backoff.pause()
-                if problem := await self._seed_once(tracked):
-                    if isinstance(problem, NotFoundError):
-                        pause = UNKNOWN_BOOK_SECONDS
-                        tracked.detail = str(problem)
-                    log.warning("%s: %s", tracked.name, problem)
-                    await self._clock.pause(pause)
-        finally:
-            self._seeding.discard(tracked.name)
+        while tracked.wants_snapshot:
+            pause = backoff.pause()
+            if problem := await self._seed_once(tracked):
+                if isinstance(problem, NotFoundError):
+                    pause = UNKNOWN_BOOK_SECONDS
+                    tracked.detail = str(problem)
+                log.warning("%s: %s", tracked.name, problem)
+                await self._clock.pause(pause)
 
     async def _seed_once(self, tracked: TrackedBook) -> Exception | str | None:
         """Fetch a snapshot and go on from it; returns what kept it from that."""
