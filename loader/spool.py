@@ -51,7 +51,7 @@ class Spool:
         except BlockingIOError:
             self.close()
             raise AlreadyRunningError(
-                f"another stream is at work: it holds {self._path}: try again later"
+                f"another stream run is at work (it holds {self._path}): try again later"
             ) from None
         except OSError as error:
             self.close()
