@@ -71,6 +71,7 @@ class StreamServer:
         self._port = port
         self._random = Random(1)
         self._clients: set[_Client] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -200,7 +201,7 @@ class StreamServer:
             for frame in self._live.due(now):
                 self._send(frame, now)
             self._keep_alive(now)
-            await self._break_connections(now)
+            self._break_connections(now)
             await asyncio.sleep(_TICK_SECONDS)
 
     def _keep_alive(self, now: datetime) -> None:
@@ -210,7 +211,7 @@ class StreamServer:
                 if not client.is_stalled:
                     broadcast([client.connection], '{"type":"ka"}')
 
-    async def _break_connections(self, now: datetime) -> None:
+    def _break_connections(self, now: datetime) -> None:
         if not self._clients:
             return
         oldest = min(client.opened_at for client in self._clients)
@@ -226,7 +227,10 @@ class StreamServer:
             elif fault.name == "disconnect":
                 client.abort()
             else:
-                await client.connection.close(fault.code)
+                # a client that does not read must not hold up the others' books
+                closing = asyncio.create_task(client.connection.close(fault.code))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _send(self, frame: Frame, now: datetime) -> None:
         self.counts["frames"] += 1

@@ -31,9 +31,15 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
+def _open(simulator: Simulator) -> ClientConnection:
+    # with a bounded queue, frames that nobody reads would hide the end of a connection
+    url = simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]
+    return connect(url, max_queue=None, close_timeout=2)
+
+
 @pytest.fixture
 def socket(simulator: Simulator) -> Iterator[ClientConnection]:
-    with connect(simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]) as socket:
+    with _open(simulator) as socket:
         yield socket
 
 
@@ -92,7 +98,7 @@ def _levels(orders: dict[str, Any], side: int) -> list[tuple[Decimal, Decimal]]:
 
 
 def test_it_answers_subscriptions_as_bitso_does(simulator: Simulator) -> None:
-    with connect(simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]) as socket:
+    with _open(simulator) as socket:
         ack = _subscribe(socket, DEAD_BOOK)
         assert ack.pop("time") > 1.7e12
         assert ack == {
@@ -259,7 +265,7 @@ def test_a_connection_ends(
     received = closed.value.rcvd
     assert (received.code if received else None) == code
     # and the next one is fine
-    with connect(simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]) as another:
+    with _open(simulator) as another:
         _subscribe(another)
         assert _frames(another, 3)
 
@@ -268,11 +274,10 @@ def test_a_connection_ends(
 def test_a_handshake_is_refused(simulator: Simulator, status: int) -> None:
     fault = {"name": "refuse", "times": 1, "argument": status}
     requests.post(f"{simulator.url}/control/faults", json=fault, timeout=5)
-    url = simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]
     with pytest.raises(InvalidStatus) as refused:
-        connect(url)
+        _open(simulator)
     assert refused.value.response.status_code == status
-    with connect(url) as socket:
+    with _open(simulator) as socket:
         assert _subscribe(socket)["response"] == "ok"
 
 
