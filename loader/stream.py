@@ -243,19 +243,22 @@ class Stream:
     async def _connect(self) -> str:
         """Be connected for as long as it goes well; returns why it ended."""
         try:
-            async with open_socket(
+            socket = await open_socket(
                 self._url,
                 # The keep-alive is the exchange's, and little is gained on frames so short.
                 ping_interval=None,
                 compression=None,
                 close_timeout=1,
                 max_size=16 << 20,
-            ) as socket:
+            )
+            try:
                 self._socket = socket
                 self._has_tried = True
                 self._heard_at = self._clock.monotonic()
                 log.info("connected")
                 await self._converse(socket)
+            finally:
+                await socket.close()
         except _LeaveError as error:
             return str(error)
         except ConnectionClosed as error:
