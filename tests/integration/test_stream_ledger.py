@@ -593,3 +593,27 @@ def test_a_killed_daemon_costs_a_second_and_a_terminated_one_nothing(
     assert [slots for cause, slots in found if cause == "killed"] == [1]
     after_the_kill = causes[causes.index("killed") + 1 :]
     assert "not_running" in after_the_kill
+
+
+def test_an_end_while_postgres_is_away_is_written_by_the_next_start(
+    server: Server, warehouse: Warehouse, spool: Path
+) -> None:
+    with streaming(warehouse, spool) as process:
+        with away(server, warehouse):
+            wait_until(lambda: _lines(spool.parent, warehouse) > 2)
+            told = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait() == 143
+            assert time.monotonic() - told < 5
+        assert process.stderr
+        assert "Postgres does not answer: what is left is in the spool" in process.stderr.read()
+    wait_for_an_absence(warehouse)
+    with streaming(warehouse, spool):
+        pass
+    assert_exact(warehouse)
+    assert warehouse.rows("select 1 from ops.gaps where cause = 'killed'") == []
+    assert warehouse.rows("select 1 from ops.gaps where cause = 'not_running'")
+
+
+def _lines(directory: Path, warehouse: Warehouse) -> int:
+    return (directory / f"{warehouse.where.db}.jsonl").read_bytes().count(b"\n")
