@@ -185,7 +185,11 @@ def test_a_connection_that_ends_is_opened_anew(rig: Rig, fault: dict[str, Any]) 
 def test_silence_is_no_observation_and_ends_the_connection(rig: Rig) -> None:
     async def live(rig: Rig) -> None:
         rig.simulator.faults.add("stall", times=1)
-        await rig.until_gap("stale", then_in_step=False)
+        await rig.until(
+            lambda: rig.warehouse.rows(
+                "select 1 from ops.gaps where detail like 'nothing is heard%'"
+            )
+        )
         await rig.until_gap("disconnected")
 
     rig.run(live)
