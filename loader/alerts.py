@@ -24,9 +24,9 @@ from loader import alert_store
 from loader.alert_message import headline, message
 from loader.alert_plan import Delivery, Episode, Limits, plan, retry_at
 from loader.channels import Channels, Message
-from loader.commands import end_if_told
 from loader.errors import AlreadyRunningError, TransientError
 from loader.settings import get_settings
+from loader.termination import Terminated, end_if_told
 from loader.warehouse import Run, connect, database_error, interruptible, ledger_run, single_flight
 
 log = logging.getLogger(__name__)
@@ -282,7 +282,7 @@ def deliver() -> tuple[Run, Tally]:
             while not sender.is_done:
                 sender.wait(connection)
                 sender.collect(connection)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             sender.settle(connection)
             raise
         tally = sender.tally
@@ -326,6 +326,6 @@ def _sessions(sender: Sender) -> Iterator[None]:
         log.info("watching")
         try:
             yield from sender.watch(connection)
-        except (KeyboardInterrupt, GeneratorExit):
+        except (KeyboardInterrupt, Terminated, GeneratorExit):
             sender.settle(connection)
             raise

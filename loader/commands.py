@@ -2,41 +2,16 @@
 
 import errno
 import os
-import signal
 import sys
-import threading
-from types import FrameType
 from typing import Any
 
 import click
 import psycopg2
 
+from loader import termination
 from loader.errors import TerminalError, TransientError, WarehouseError
+from loader.termination import Terminated
 from loader.warehouse import database_error
-
-
-class Terminated(BaseException):
-    """SIGTERM: leave like on Ctrl-C, so that open work is rolled back and recorded.
-
-    No KeyboardInterrupt, which click turns into an Abort of its own.
-    """
-
-
-_told_to_end = threading.Event()
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    _told_to_end.set()
-    raise Terminated
-
-
-def end_if_told() -> None:
-    """Leave if SIGTERM came where its exception got lost, as in a library's own callback.
-
-    For loops that would else go on for ever.
-    """
-    if _told_to_end.is_set():
-        raise Terminated
 
 
 def _system_error(error: OSError) -> WarehouseError:
@@ -53,7 +28,7 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line; never returns on an error."""
-        signal.signal(signal.SIGTERM, _terminate)
+        termination.listen()
         try:
             try:
                 code = super().main(*args, **{**kwargs, "standalone_mode": False})

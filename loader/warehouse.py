@@ -21,6 +21,7 @@ from loader.errors import (
     WarehouseError,
 )
 from loader.settings import get_settings
+from loader.termination import end_if_told
 
 Role = Literal["loader", "transformer", "reader", "exporter", "maintainer"]
 ROLE_PREFIX = "warehouse_"
@@ -357,5 +358,9 @@ def copy_rows(
         with connection.cursor() as cursor:
             cursor.copy_expert(statement, rows, size=1 << 18)
             return int(cursor.rowcount)
+    except psycopg2.Error:
+        # What is raised while COPY reads, it reports as a cancelled query.
+        end_if_told()
+        raise
     finally:
         extensions.set_wait_callback(callback)

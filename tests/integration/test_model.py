@@ -233,6 +233,7 @@ def test_a_killed_run_leaves_the_old_tables_answering_and_the_next_one_mends(
     copied: Warehouse, tmp_path: Path
 ) -> None:
     load(copied, tmp_path / "3", FIRST)
+    before = foreign_keys(copied)
     with closing(connect()) as blocker, blocker.cursor() as cursor:
         # The tables of target are swapped, this mart cannot be: the run stops in between.
         cursor.execute("lock table marts.user_logins in share mode")
@@ -253,10 +254,13 @@ def test_a_killed_run_leaves_the_old_tables_answering_and_the_next_one_mends(
         run.wait()
     for table in ("users", "deposits", "withdrawals", "events", "user_levels"):
         assert copied.rows(f"select count(*) > 0 from target.{table}") == [(True,)]
-    assert foreign_keys(copied) == {}
+    # Those of the tables that a run rebuilds are gone; the market's tables are changed in place.
+    assert set(foreign_keys(copied)) == {
+        name for name in before if name.startswith(("markets_", "quotes_"))
+    }
     assert copied.run("dashboards", "ask", "active-users").returncode == 0
     copied.dbt("run")
-    assert len(foreign_keys(copied)) == 10
+    assert foreign_keys(copied).keys() == before.keys()
     assert copied.rows("select max(deposit_id) from target.deposits") == [(3,)]
 
 
