@@ -1,7 +1,9 @@
 """The `loader` command: parse, call, print."""
 
+import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -12,7 +14,7 @@ from prettytable import PrettyTable
 
 from loader import privileges
 from loader.alerts import deliver, follow
-from loader.commands import CommandGroup
+from loader.commands import CommandGroup, Terminated
 from loader.embedded import Embedded
 from loader.errors import TerminalError, TransientError
 from loader.market_load import (
@@ -28,7 +30,10 @@ from loader.quarantine import count_open, export_rows, open_rows, redrive
 from loader.replay import replay
 from loader.settings import get_settings
 from loader.snapshot_load import load_snapshots
+from loader.sources.live import open_bitso
+from loader.spool import Spool
 from loader.status import status_table, statuses
+from loader.stream import Options, Stream
 from loader.warehouse import Run, connect, endpoint, migrate
 
 
@@ -128,6 +133,31 @@ def books() -> None:
 def exchanges(*, again: bool) -> None:
     """Load exchanges and who trades Bitso's markets from CoinGecko; goes on where it stopped."""
     _print_runs(load_exchanges(again=again))
+
+
+@main.command()
+@_books_option
+def stream(*, books: tuple[str, ...]) -> None:
+    """Record each book every second from Bitso's WebSocket, until terminated."""
+    asyncio.run(_stream(books))
+    # It has ended well, and nothing else ends it.
+    raise Terminated
+
+
+async def _stream(books: tuple[str, ...]) -> None:
+    settings = get_settings()
+    daemon = Stream(
+        books,
+        url=settings.bitso_stream_url,
+        rest=lambda: open_bitso(lambda: connect("loader")),
+        spool=Spool(
+            settings.stream_spool_dir / f"{settings.db}.jsonl", settings.stream_spool_mib << 20
+        ),
+        connect=lambda: connect("loader"),
+        options=Options(settings.stream_depth, settings.stream_check_seconds),
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.stop)
+    await daemon.run()
 
 
 @main.command()

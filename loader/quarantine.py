@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from loader.errors import RefusedError, UsageError
 from loader.market_rows import FEEDS, Days, Writer, reread
 from loader.snapshot_load import JOB as SNAPSHOTS_JOB
+from loader.sources import bitso_stream
 from loader.sources.records import BadRecord
 from loader.sources.snapshots import BadValueError, parse_record, shown
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
@@ -104,6 +105,12 @@ def redrive(path: Path | None) -> Run:
             if received_at := received.get(row.quarantine_id):
                 problem = _redrive_reply(connection, run, row, received_at, text, days)
                 still_bad += [f"{row.source} {row.location}: {problem}"] if problem else []
+                continue
+            if row.source == bitso_stream.SOURCE:
+                # Of its moment only: its book was read anew at once, with all that was in it.
+                run.rows_read += 1
+                run.rows_duplicate += 1
+                _close(connection, run, row)
                 continue
             if row.quarantine_id not in targets:
                 run.detail["replaced"] = run.detail.get("replaced", 0) + 1

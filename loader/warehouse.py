@@ -220,11 +220,12 @@ def transaction(connection: Connection) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def single_flight(connection: Connection, job: str) -> Iterator[None]:
+def single_flight(connection: Connection, job: str, *, keeps_rows: bool = False) -> Iterator[None]:
     """Hold the lock of a job for as long as the connection lives.
 
     Raises AlreadyRunningError when another connection holds it. Who holds it knows that every
-    other run of the job that is still open in the ledger has died, and closes it as failed.
+    other run of the job that is still open in the ledger has died, and closes it as failed; that
+    of a job that commits as it goes (`keeps_rows`) as succeeded, with the rows that it has.
     """
     lock = f"bitso-warehouse:{job}"
     with transaction(connection) as cursor:
@@ -240,10 +241,13 @@ def single_flight(connection: Connection, job: str) -> Iterator[None]:
             which = f" (run {run[0]}, since {run[1]:%Y-%m-%d %H:%M:%S} UTC)" if run else ""
             raise AlreadyRunningError(f"another {job} run is at work{which}: try again later")
         cursor.execute(
-            "update ops.runs set status = 'failed', finished_at = now(), "
-            "error = 'the process died before the run ended' "
+            "update ops.runs set status = %s, finished_at = now(), error = %s "
             "where job = %s and status = 'running'",
-            (job,),
+            (
+                "succeeded" if keeps_rows else "failed",
+                f"the process{' or its connection' * keeps_rows} died before the run ended",
+                job,
+            ),
         )
     try:
         yield
