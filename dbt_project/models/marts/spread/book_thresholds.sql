@@ -68,7 +68,7 @@ thresholds_with_channels as (
         ) as channels,
         max(thresholds_of_books.min_observations) as min_observations
     from thresholds_of_books
-    -- Not `= 1`, of which Postgres expects so few that it joins them one by one.
+    -- Not `= 1`: of that Postgres expects so few that it joins one by one.
     where thresholds_of_books.place < 2
     group by 1, 2
 

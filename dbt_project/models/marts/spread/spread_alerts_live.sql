@@ -96,7 +96,7 @@ observations as (
         cast(null as bigint) as context_rank
     from ranked_quotes
     cross join modelled
-    -- Not `= 1`, of which Postgres expects so few that it joins them one by one.
+    -- Not `= 1`: of that Postgres expects so few that it joins one by one.
     where ranked_quotes.place < 2
     union all
     select * from context
