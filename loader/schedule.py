@@ -51,5 +51,7 @@ SCHEDULE = (
         "exchange-volumes", 2 * HOUR, 5 * HOUR, ("coincap_exchanges",),
         needs=lambda settings: settings.coincap_key.get_secret_value(),
     ),
+    # For each ten minutes its follower writes down one run.
+    Job("alerts", 10 * MINUTE, 25 * MINUTE, needs=lambda settings: settings.alert_channels),
     Job("prune", DAY, 2 * DAY),
 )  # fmt: skip
