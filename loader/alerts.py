@@ -134,6 +134,14 @@ class Sender:
         self._next_look = self._looked + _seconds_to(seen, horizon)
         self._begin(connection)
 
+    def count(self, run: Run) -> Tally:
+        """Put what was done since the last count into a run of the ledger."""
+        tally, self.tally = self.tally, Tally()
+        # Its rows are those of ops.alert_deliveries, each committed by itself.
+        run.rows_read = run.rows_inserted = tally.sent + tally.failed + tally.skipped
+        run.detail = vars(tally)
+        return tally
+
     def collect(self, connection: Connection) -> None:
         """Write down how attempts ended, and begin the next ones."""
         self._hear()
@@ -177,9 +185,14 @@ class Sender:
             self.collect(connection)
             now = time.monotonic()
             soonest = self._looked + max(LOOK_SECONDS, self._look_took / LOOK_SHARE)
-            if now >= (soonest if is_news else self._next_look):
+            whole_at = self._looked_whole + WHOLE_SECONDS
+            if now >= min(whole_at, soonest if is_news else self._next_look):
                 is_news = False
-                self.look(connection, whole=now >= self._looked_whole + WHOLE_SECONDS)
+                self.look(connection, whole=now >= whole_at)
+                if now >= whole_at:
+                    # `loader status` tells a quiet follower from a dead one by these.
+                    with ledger_run(connection, JOB, {}) as run:
+                        self.count(run)
             yield
             until = soonest if is_news else self._next_look
             is_news = self.wait(connection, until=until) or is_news
@@ -285,10 +298,7 @@ def deliver() -> tuple[Run, Tally]:
         except (KeyboardInterrupt, Terminated):
             sender.settle(connection)
             raise
-        tally = sender.tally
-        # Its rows are those of ops.alert_deliveries, each committed by itself.
-        run.rows_read = run.rows_inserted = tally.sent + tally.failed + tally.skipped
-        run.detail = vars(tally)
+        tally = sender.count(run)
     return run, tally
 
 

@@ -14,7 +14,7 @@ from prettytable import PrettyTable
 
 from loader import privileges
 from loader.alerts import deliver, follow
-from loader.commands import CommandGroup, Terminated
+from loader.commands import CommandGroup
 from loader.embedded import Embedded
 from loader.errors import TerminalError, TransientError
 from loader.market_load import (
@@ -34,6 +34,7 @@ from loader.sources.live import open_bitso
 from loader.spool import Spool
 from loader.status import status_table, statuses
 from loader.stream import Options, Stream
+from loader.termination import Terminated
 from loader.warehouse import Run, connect, endpoint, migrate
 
 

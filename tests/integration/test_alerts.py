@@ -360,6 +360,18 @@ def test_silence_is_told_when_it_is_due(alerts: Warehouse, hook: Receiver) -> No
     assert 0 <= hook.received[1].at - blind_at.timestamp() < 2
 
 
+def test_a_follower_leaves_a_run_for_who_asks_whether_it_lives(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts, opened=120)
+    with follower(alerts, **channels(default=hook.address())):
+        put(alerts, book="eth_mxn", opened=1)
+        announce(alerts)
+        hook.wait_for(1)
+    runs = alerts.rows("select job, status, detail->>'skipped' from ops.runs")
+    assert runs == [("alerts", "succeeded", "1")]
+
+
 def test_an_idle_follower_rests(alerts: Warehouse, hook: Receiver) -> None:
     with follower(alerts, **channels(default=hook.address())) as process:
         time.sleep(0.5)

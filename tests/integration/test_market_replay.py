@@ -442,3 +442,19 @@ def test_the_bundled_recording_loads_whole_and_once(warehouse: Warehouse) -> Non
     assert sum(run.rows_inserted + run.rows_quarantined for run in replay(directory)) == 0
     assert fingerprint(warehouse) == before
     assert sum(file.stat().st_size for file in directory.iterdir()) <= 1 << 20
+
+
+def test_the_rows_of_a_run_are_found_by_index_also_where_one_run_wrote_the_whole_day(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.rows("select raw.ensure_day('bitso_tickers', '2026-02-01')")
+    warehouse.rows(
+        "insert into raw.bitso_tickers (received_at, book, payload, run_id) "
+        "select '2026-02-01', 'btc_mxn', '{}', 1 from generate_series(1, 20000)"
+    )
+    warehouse.rows("analyze raw.bitso_tickers")
+    plan = warehouse.rows(
+        "explain select from raw.bitso_tickers where run_id = any(array(select 2::bigint))"
+    )
+    assert "Index" in str(plan)
+    assert "Seq Scan" not in str(plan)

@@ -81,8 +81,8 @@ ranges as (
 observations as (
 
     select
-        ranges.book,
-        ranges.range_start,
+        ranked_quotes.book,
+        modelled.modelled_until + interval '1 microsecond' as range_start,
         ranked_quotes.quoted_at as observed_at,
         ranked_quotes.feed,
         ranked_quotes.bid,
@@ -94,10 +94,10 @@ observations as (
             ) as numeric(56, 12)
         ) as spread,
         cast(null as bigint) as context_rank
-    from ranges
-    inner join ranked_quotes
-        on ranges.book = ranked_quotes.book
-    where ranked_quotes.place = 1
+    from ranked_quotes
+    cross join modelled
+    -- Not `= 1`: of that Postgres expects so few that it joins one by one.
+    where ranked_quotes.place < 2
     union all
     select * from context
 

@@ -96,6 +96,9 @@ begin
         'create table raw.%I (like raw.%I including all)',
         partition_name, table_name);
     execute format(
+        'alter table raw.%I alter column run_id set (n_distinct = -0.02)',
+        partition_name);
+    execute format(
         'alter table raw.%I attach partition raw.%I
         for values from (%L) to (%L)',
         table_name,
