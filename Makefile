@@ -59,7 +59,7 @@ lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra dev -o requirements/dev.lock $(LOCK_OPTIONS)
 	uv pip compile --quiet pyproject.toml --extra build -c requirements/dev.lock \
 		-o requirements/run.lock $(LOCK_OPTIONS)
-	uv pip compile --quiet pyproject.toml --extra dev --extra build --extra bench -c requirements/dev.lock \
+	uv pip compile --quiet pyproject.toml --extra dev --extra bench -c requirements/dev.lock \
 		-o requirements/bench.lock $(LOCK_OPTIONS)
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-strip-extras
