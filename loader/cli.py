@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,7 +17,10 @@ from loader import privileges
 from loader.alerts import deliver, follow
 from loader.commands import CommandGroup
 from loader.embedded import Embedded
-from loader.errors import TerminalError, TransientError
+from loader.errors import TerminalError, TransientError, UsageError
+from loader.lake_export import FORMATS, Format, export_lake
+from loader.lake_import import import_lake
+from loader.lake_layouts import DEFAULT, PRESETS, layout_of
 from loader.market_load import (
     load_books,
     load_exchange_volumes,
@@ -172,6 +176,71 @@ def exchange_volumes() -> None:
 def replay_command(path: Path) -> None:
     """Load recorded market replies, as if they came now; what is loaded already stays."""
     _print_runs(replay(path))
+
+
+def _instant(text: str | None) -> datetime | None:
+    """A time as it was typed; what has no zone is UTC, as in the files."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T09:30Z"
+        ) from None
+
+
+@main.group()
+def lake() -> None:
+    """Observations as files, one for each book and ten minutes: out, and in from old lakes."""
+
+
+@lake.command("export")
+@click.option(
+    "--since",
+    callback=lambda _context, _option, text: _instant(text),
+    metavar="TIME",
+    help="From this instant; by default from where the last export ended.",
+)
+@click.option(
+    "--until",
+    callback=lambda _context, _option, text: _instant(text),
+    metavar="TIME",
+    help="Until before this instant; by default the last window that is over and modelled.",
+)
+@click.option("--to", metavar="DIR|URI", help="A directory, or s3://...; see WAREHOUSE_LAKE.")
+@click.option(
+    "--by",
+    default=DEFAULT,
+    show_default=True,
+    metavar="LAYOUT",
+    help=f"{', '.join(PRESETS)}; or keys such as book,date,hour.",
+)
+@click.option(
+    "--format", "file_format", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True
+)
+def lake_export(
+    since: datetime | None, until: datetime | None, to: str | None, by: str, file_format: Format
+) -> None:
+    """Write the windows that are closed, each file whole or not at all; again gives the same."""
+    to = to or get_settings().lake
+    if not to:
+        raise UsageError("lake export: say where, with --to or WAREHOUSE_LAKE")
+    run = export_lake(to, layout_of(by), file_format, since, until)
+    if run.detail["why"]:
+        click.echo(f"stopped at {run.detail['until']}: {run.detail['why']}", err=True)
+    click.echo(
+        f"lake export: {run.detail['observations']} observations in {run.detail['files']} files "
+        f"(run {run.run_id})"
+    )
+
+
+@lake.command("import")
+@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path))
+def lake_import(path: Path) -> None:
+    """Load recorded observations, CSV or Parquet in any layout; each once, bad rows set aside."""
+    _print_runs(import_lake(path))
 
 
 @main.command()

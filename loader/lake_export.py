@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import pyarrow as pa
 import pyarrow.csv
@@ -33,6 +33,7 @@ from loader.warehouse import (
 
 JOB = "lake export"
 Format = Literal["parquet", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 HEADER = ("orderbook_timestamp", "book", "bid", "ask", "spread")
 SCHEMA = pa.schema([

@@ -56,6 +56,7 @@ SCHEDULE = (
     ),
     # A daemon; each minute of it is a run, and has rows as long as any book is in step.
     Job("stream", MINUTE, 3 * MINUTE, once_run=True),
+    Job("lake export", 10 * MINUTE, 30 * MINUTE, needs=lambda settings: settings.lake),
     # For each ten minutes its follower writes down one run.
     Job("alerts", 10 * MINUTE, 25 * MINUTE, needs=lambda settings: settings.alert_channels),
     Job("prune", DAY, 2 * DAY),

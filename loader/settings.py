@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         ge=1,
         description="The most that it keeps there, in MiB; later seconds become gaps",
     )
+    lake: str | None = Field(
+        None,
+        description="Where `loader lake export` writes: a directory, or s3://bucket/path "
+        "(with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); unset: nowhere",
+    )
     coingecko_plan: Literal["demo", "pro"] = Field(
         "demo", description="What CoinGecko's key is for; `demo` also without a key"
     )
@@ -145,6 +150,9 @@ class Settings(BaseSettings):
     )
     keep_days_bitso_order_books: int = Field(
         30, ge=0, description="Days of raw order books, the stream's samples included; 0: all"
+    )
+    keep_days_spread_observations: int = Field(
+        0, ge=0, description="Days of imported observations, whole months of them; 0: all"
     )
     keep_days_bitso_books: int = Field(
         400, ge=0, description="Days of raw listings of Bitso's books; 0: all"

@@ -10,7 +10,7 @@ frames (their `path` is a book, or "" for whichever is next) and by connections 
     unreadable      half of a frame's text, or `argument`, in its place
     cut_frame       half of a frame, then the connection is gone
     dead_data       frames are not sent, `ka` is: a gap for as long as it lasts
-    empty_side      every order of a side ("bids" or "asks") is cancelled in one frame
+    cancel_side     every order of a side ("bids" or "asks") is cancelled in one frame
     slow_first_frame    after a subscription frames begin `argument` seconds late
     stall           the connections there are send nothing any more
     disconnect      the connections there are end without a word, `argument` seconds old or more
@@ -118,7 +118,7 @@ class Faults:
 
 STREAM = frozenset(
     {
-        "gap", "duplicate", "reordered_keys", "unreadable", "cut_frame", "dead_data", "empty_side",
+        "gap", "duplicate", "reordered_keys", "unreadable", "cut_frame", "dead_data", "cancel_side",
         "slow_first_frame", "stall", "disconnect", "close", "refuse",
     }
 )  # fmt: skip

@@ -192,7 +192,7 @@ class StreamServer:
         while True:
             now = self._clock.now()
             for book in BOOKS:
-                fault = self._faults.take_stream(book, {"empty_side"})
+                fault = self._faults.take_stream(book, {"cancel_side"})
                 if fault:
                     with self._live.lock:
                         side = SELL if fault.argument == "asks" else BUY

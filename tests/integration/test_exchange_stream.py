@@ -293,7 +293,7 @@ def test_keep_alive_comes_every_20_seconds(socket: ClientConnection) -> None:
 def test_a_side_can_be_empty(simulator: Simulator, socket: ClientConnection) -> None:
     _subscribe(socket)
     _frames(socket, 1)
-    simulator.faults.add("empty_side", BOOK, 1, "bids")
+    simulator.faults.add("cancel_side", BOOK, 1, "bids")
     frame = next(frame for frame in _frames(socket, 50) if len(frame["payload"]) > 11)
     assert {(entry["t"], entry["s"]) for entry in frame["payload"]} == {(0, "cancelled")}
     assert simulator.live

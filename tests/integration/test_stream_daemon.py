@@ -143,7 +143,7 @@ def test_without_a_fault_nothing_is_missing_once_it_has_started(rig: Rig) -> Non
     async def live(rig: Rig) -> None:
         rig.simulator.faults.add("duplicate", times=20)
         rig.simulator.faults.add("reordered_keys", times=20)
-        rig.simulator.faults.add("empty_side", "btc_mxn", times=1, argument="bids")
+        rig.simulator.faults.add("cancel_side", "btc_mxn", times=1, argument="bids")
         await rig.let_pass(60)
 
     rig.run(live)
