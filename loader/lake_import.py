@@ -98,18 +98,19 @@ def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
 def _import_files(connection: Connection, root: Path, files: list[Path]) -> Run:
     first, last = (place_of(file, root) for file in (files[0], files[-1]))
     items = [first] if len(files) == 1 else [f"{first} ... {last}"]
-    detail = {"items": items, "files": len(files), "refused": {}, "spreads_off": 0}
+    detail = {"items": items, "files": len(files)}
     with ledger_run(connection, JOB, detail) as run:
         writer = Writer(connection, run)
         for file in files:
             writer.add(file, place_of(file, root))
         writer.flush()
-        if len(run.detail["refused"]) == len(files):
-            raise RefusedError("; ".join(list(run.detail["refused"].values())[:3]))
-    if run.detail["spreads_off"]:
+        run.detail |= {"refused": writer.refused, "spreads_off": writer.spreads_off}
+        if len(writer.refused) == len(files):
+            raise RefusedError("; ".join(list(writer.refused.values())[:3]))
+    if writer.spreads_off:
         log.warning(
             "%s: %d spreads are not those of their bid and ask: bid and ask count",
-            items[0], run.detail["spreads_off"],
+            items[0], writer.spreads_off,
         )  # fmt: skip
     return run
 
@@ -135,6 +136,10 @@ class Writer:
         self._pending: list[tuple[str, Chunk]] = []
         self._rows = 0
         self._file_ids: dict[str, int] = {}
+        # Files that cannot be read, and why.
+        self.refused: dict[str, str] = {}
+        # Rows with a spread that is not that of their bid and ask.
+        self.spreads_off = 0
 
     def add(self, file: Path, place: str) -> None:
         """Take a file; one that cannot be read is noted in the run's detail."""
@@ -160,7 +165,7 @@ class Writer:
             else:
                 self._back_to(counts, place)
             log.error("%s", error)
-            self._run.detail["refused"][place] = str(error)
+            self.refused[place] = str(error)
 
     def _mark(self) -> tuple[int, ...]:
         with self._connection.cursor() as cursor:
@@ -168,7 +173,7 @@ class Writer:
         run = self._run
         return (
             run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            run.detail["spreads_off"],
+            self.spreads_off,
         )  # fmt: skip
 
     def _back_to(self, counts: tuple[int, ...], place: str) -> None:
@@ -177,7 +182,7 @@ class Writer:
         run = self._run
         (
             run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            run.detail["spreads_off"],
+            self.spreads_off,
         ) = counts  # fmt: skip
         self._pending, self._rows = [], 0
         self._file_ids.pop(place, None)
@@ -190,7 +195,7 @@ class Writer:
             for place, chunk in pending
             if chunk.rows.num_rows
         ]
-        self._run.detail["spreads_off"] += sum(chunk.spreads_off for _, chunk in pending)
+        self.spreads_off += sum(chunk.spreads_off for _, chunk in pending)
         if tables:
             self._store(pa.concat_tables(tables).combine_chunks())
         bad = [(place, line) for place, chunk in pending for line in chunk.bad]

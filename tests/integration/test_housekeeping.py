@@ -311,7 +311,9 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
     assert done.returncode == 1
     assert done.stderr == "loader: late: tickers, order-books, books, exchanges, prune\n"
     off = {"exchange-volumes", "lake export", "alerts"}
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()
+    ]
     assert off | {"stream"} == {row[0] for row in rows if row[1:2] == ["off"]}
     for job in SCHEDULE:
         warehouse.rows(

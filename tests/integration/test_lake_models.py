@@ -66,6 +66,36 @@ def test_an_old_lake_joins_the_marts(warehouse: Warehouse, tmp_path: Path) -> No
     assert warehouse.rows("select * from marts.spread_observations order by 1, 2, 3, 4") == before
 
 
+def test_mended_rows_are_loaded_once(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "bid,ask,orderbook_timestamp,book\n"
+        "1,2,yesterday,btc_mxn\n-1,2,2024-05-28 00:00:00,btc_mxn\n3,4,2024-05-28,btc_mxn\n"
+        "5,6,2024-05-28 00:00:01,btc_mxn\n"
+    )
+    done = warehouse.loader("lake", "import", tmp_path)
+    assert "1 rows loaded, 0 duplicate, 3 quarantined" in done.stdout
+    edited = tmp_path / "edited.txt"
+    warehouse.loader("quarantine", "export", edited)
+    text = edited.read_text()
+    assert '"yesterday,btc_mxn,1,2,"' in text
+    edited.write_text(
+        text.replace("yesterday", "2024-05-28T00:00:02+00:00").replace(
+            "2024-05-28,btc_mxn,3,4", "2024-05-28T00:00:01,btc_mxn,5.0,6.0"
+        )
+    )
+    done = warehouse.loader("quarantine", "redrive", edited)
+    assert done.stdout == "1 rows loaded, 1 were loaded already, 1 stay in quarantine\n"
+    assert done.stderr == "a.csv:3: bid is not above zero: -1\n"
+    assert warehouse.rows(
+        "select received_at, file_name, line_number from raw.spread_observations "
+        "inner join raw.lake_files using (file_id) order by 1"
+    ) == [
+        (datetime(2024, 5, 28, 0, 0, 1, tzinfo=UTC), "a.csv", 5),
+        (datetime(2024, 5, 28, 0, 0, 2, tzinfo=UTC), "a.csv", 2),
+    ]
+    assert warehouse.loader("quarantine", "redrive", edited).stdout.startswith("0 rows loaded")
+
+
 def test_modelled_months_can_be_dropped(warehouse: Warehouse, tmp_path: Path) -> None:
     write_day(tmp_path, "a.csv", "btc_mxn", "0.7", seconds=3000)
     assert warehouse.loader("lake", "import", tmp_path).returncode == 0
