@@ -1,10 +1,13 @@
 """The `loader` command: parse, call, print."""
 
+import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -14,7 +17,10 @@ from loader import privileges
 from loader.alerts import deliver, follow
 from loader.commands import CommandGroup
 from loader.embedded import Embedded
-from loader.errors import TerminalError, TransientError
+from loader.errors import TerminalError, TransientError, UsageError
+from loader.lake_export import FORMATS, Format, export_lake
+from loader.lake_import import import_lake
+from loader.lake_layouts import DEFAULT, PRESETS, layout_of
 from loader.market_load import (
     load_books,
     load_exchange_volumes,
@@ -28,7 +34,11 @@ from loader.quarantine import count_open, export_rows, open_rows, redrive
 from loader.replay import replay
 from loader.settings import get_settings
 from loader.snapshot_load import load_snapshots
+from loader.sources.live import open_bitso
+from loader.spool import Spool
 from loader.status import status_table, statuses
+from loader.stream import Options, Stream
+from loader.termination import Terminated
 from loader.warehouse import Run, connect, endpoint, migrate
 
 
@@ -131,6 +141,31 @@ def exchanges(*, again: bool) -> None:
 
 
 @main.command()
+@_books_option
+def stream(*, books: tuple[str, ...]) -> None:
+    """Record each book every second from Bitso's WebSocket, until terminated."""
+    asyncio.run(_stream(books))
+    # It has ended well, and nothing else ends it.
+    raise Terminated
+
+
+async def _stream(books: tuple[str, ...]) -> None:
+    settings = get_settings()
+    daemon = Stream(
+        books,
+        url=settings.bitso_stream_url,
+        rest=lambda: open_bitso(lambda: connect("loader")),
+        spool=Spool(
+            settings.stream_spool_dir / f"{settings.db}.jsonl", settings.stream_spool_mib << 20
+        ),
+        connect=lambda: connect("loader"),
+        options=Options(settings.stream_depth, settings.stream_check_seconds),
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.stop)
+    await daemon.run()
+
+
+@main.command()
 def exchange_volumes() -> None:
     """Load exchanges and their volumes from CoinCap (needs a key)."""
     _print_runs(load_exchange_volumes())
@@ -141,6 +176,71 @@ def exchange_volumes() -> None:
 def replay_command(path: Path) -> None:
     """Load recorded market replies, as if they came now; what is loaded already stays."""
     _print_runs(replay(path))
+
+
+def _instant(text: str | None) -> datetime | None:
+    """A time as it was typed; what has no zone is UTC, as in the files."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T09:30Z"
+        ) from None
+
+
+@main.group()
+def lake() -> None:
+    """Observations as files, one for each book and ten minutes: out, and in from old lakes."""
+
+
+@lake.command("export")
+@click.option(
+    "--since",
+    callback=lambda _context, _option, text: _instant(text),
+    metavar="TIME",
+    help="From this instant; by default from where the last export ended.",
+)
+@click.option(
+    "--until",
+    callback=lambda _context, _option, text: _instant(text),
+    metavar="TIME",
+    help="Until before this instant; by default the last window that is over and modelled.",
+)
+@click.option("--to", metavar="DIR|URI", help="A directory, or s3://...; see WAREHOUSE_LAKE.")
+@click.option(
+    "--by",
+    default=DEFAULT,
+    show_default=True,
+    metavar="LAYOUT",
+    help=f"{', '.join(PRESETS)}; or keys such as book,date,hour.",
+)
+@click.option(
+    "--format", "file_format", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True
+)
+def lake_export(
+    since: datetime | None, until: datetime | None, to: str | None, by: str, file_format: Format
+) -> None:
+    """Write the windows that are closed, each file whole or not at all; again gives the same."""
+    to = to or get_settings().lake
+    if not to:
+        raise UsageError("lake export: say where, with --to or WAREHOUSE_LAKE")
+    run = export_lake(to, layout_of(by), file_format, since, until)
+    if run.detail["why"]:
+        click.echo(f"stopped at {run.detail['until']}: {run.detail['why']}", err=True)
+    click.echo(
+        f"lake export: {run.detail['observations']} observations in {run.detail['files']} files "
+        f"(run {run.run_id})"
+    )
+
+
+@lake.command("import")
+@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path))
+def lake_import(path: Path) -> None:
+    """Load recorded observations, CSV or Parquet in any layout; each once, bad rows set aside."""
+    _print_runs(import_lake(path))
 
 
 @main.command()

@@ -1,5 +1,6 @@
 """Time as an argument, so that a test need not wait."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,6 +19,13 @@ class Clock(Protocol):
         """Wait."""
 
 
+class AsyncClock(Clock, Protocol):
+    """A clock that an event loop can wait for too."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, and let others go on."""
+
+
 class SystemClock:
     """The clock of this machine."""
 
@@ -32,6 +40,10 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Wait."""
         time.sleep(seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, and let others go on."""
+        await asyncio.sleep(seconds)
 
 
 SYSTEM_CLOCK = SystemClock()

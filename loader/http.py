@@ -89,6 +89,7 @@ class PoliteSession(requests.Session):
         self._source = source
         self._redact = _Redactor(source, key_header[1] if key_header else None)
         adapter = _PoliteAdapter(source, judge, budget, manners, clock, self._redact)
+        self._adapter = adapter
         self.mount("https://", adapter)
         self.mount("http://", adapter)
         self.max_redirects = 3
@@ -97,6 +98,11 @@ class PoliteSession(requests.Session):
         self.headers.update({"Accept": "application/json", "Accept-Encoding": "gzip"})
         if key_header:
             self.headers.update([key_header])
+
+    @property
+    def held_up_seconds(self) -> float:
+        """For how long the call under way has been waiting for the budget."""
+        return self._adapter.held_up_seconds
 
     def fetch(self, url: str, params: Mapping[str, str | int] | None = None) -> Answer:
         """GET a JSON body.
@@ -187,6 +193,13 @@ class _PoliteAdapter(HTTPAdapter):
         self._manners = manners
         self._clock = clock
         self._redact = redact
+        self._held_up_since: float | None = None
+
+    @property
+    def held_up_seconds(self) -> float:
+        """For how long a call has been waiting for the budget."""
+        since = self._held_up_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
     def send(
         self, request: requests.PreparedRequest, *_: object, **options: Any
@@ -199,7 +212,11 @@ class _PoliteAdapter(HTTPAdapter):
                 # Full jitter: processes that failed together do not come back together.
                 pause = min(manners.first_pause * 2**attempt, manners.longest_pause)
                 self._clock.sleep(random.uniform(0, pause))
-            self._budget.take()
+            self._held_up_since = self._clock.monotonic()
+            try:
+                self._budget.take()
+            finally:
+                self._held_up_since = None
             try:
                 return self._attempt(request, options)
             except _PassingError as error:

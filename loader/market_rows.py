@@ -170,7 +170,7 @@ class Writer:
                 self.flush()
 
     def _set_aside(self, received_at: datetime, bad: BadRecord) -> None:
-        row = _Bad(received_at, _storable(bad.key), bad.code, bad.reason, _storable(bad.raw))
+        row = _Bad(received_at, storable(bad.key), bad.code, bad.reason, storable(bad.raw))
         if row in self._bad:
             self._run.rows_duplicate += 1
         else:
@@ -327,6 +327,6 @@ def _is_storable(text: str) -> bool:
         return False
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     r"""Text that Postgres can hold: what it cannot is written as \xNN or \uNNNN."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -1,7 +1,7 @@
-"""`loader prune`: drop the days of raw that are past their retention and modelled."""
+"""`loader prune`: drop the partitions of raw that are past their retention and modelled."""
 
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 import psycopg2
@@ -9,6 +9,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.market_rows import FEEDS
 from loader.settings import get_settings
+from loader.sources import lake
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
 
 JOB = "prune"
@@ -39,7 +40,7 @@ def prune(today: date | None = None) -> Run:
         ledger_run(connection, JOB, {"dropped": [], "kept": {}}) as run,
     ):
         modelled = _modelled(dropping)
-        for table in sorted({feed.table for feed in FEEDS.values()}):
+        for table in sorted({lake.TABLE, *(feed.table for feed in FEEDS.values())}):
             retention = getattr(get_settings(), f"keep_days_{table}")
             if retention:
                 oldest = today - timedelta(days=retention)
@@ -50,11 +51,10 @@ def prune(today: date | None = None) -> Run:
 def _prune_table(
     connection: Connection, run: Run, table: str, oldest: date, modelled: Modelled | None
 ) -> None:
-    for day in _days(connection, table):
-        if day >= oldest:
+    for partition, day, next_day in _partitions(connection, table):
+        if next_day > oldest:
             continue
-        partition = f"{table}_{day:%Y%m%d}"
-        end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+        end = datetime.combine(next_day, time(tzinfo=UTC))
         why: str | None
         if modelled is None:
             why = "not known to be modelled: run dbt build first"
@@ -80,15 +80,19 @@ def _drop(connection: Connection, table: str, day: date, modelled_run: int) -> s
     return None if dropped else "rows came after the last dbt build: run it first"
 
 
-def _days(connection: Connection, table: str) -> list[date]:
+def _partitions(connection: Connection, table: str) -> list[tuple[str, date, date]]:
+    """Name, first day and the day after the last of each, oldest first."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
-            "select right(inhrelid::regclass::text, 8) from pg_inherits "
-            "where inhparent = %s::regclass order by 1",
-            (f"raw.{table}",),
+            "select partition_name, first_day, cast(first_day + "
+            "cast('1 ' || raw.partition_unit(%(table)s) as interval) as date) "
+            "from (select relname as partition_name, "
+            "to_date(rpad(substr(relname, length(%(table)s) + 2), 8, '01'), 'YYYYMMDD') "
+            "as first_day from pg_inherits inner join pg_class on pg_class.oid = inhrelid "
+            "where inhparent = cast('raw.' || %(table)s as regclass)) as partitions order by 2",
+            {"table": table},
         )
-        days = [day for (day,) in cursor]
-    return [datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC).date() for day in days]
+        return cursor.fetchall()
 
 
 def _modelled(connection: Connection) -> dict[str, Modelled]:

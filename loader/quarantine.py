@@ -10,9 +10,11 @@ from typing import NamedTuple
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
+from loader import lake_import
 from loader.errors import RefusedError, UsageError
 from loader.market_rows import FEEDS, Days, Writer, reread
 from loader.snapshot_load import JOB as SNAPSHOTS_JOB
+from loader.sources import bitso_stream, lake, records
 from loader.sources.records import BadRecord
 from loader.sources.snapshots import BadValueError, parse_record, shown
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight
@@ -86,8 +88,10 @@ def redrive(path: Path | None) -> Run:
     with (
         interruptible(),
         closing(connect("loader")) as connection,
-        # No new snapshot may take the place of the one whose rows are mended here.
+        # No new snapshot may take the place of the one whose rows are mended here, and no
+        # import bring the observation that is brought here.
         single_flight(connection, SNAPSHOTS_JOB),
+        single_flight(connection, lake_import.JOB),
         single_flight(connection, JOB),
         ledger_run(connection, JOB, {"file": shown(path) if path else None}) as run,
     ):
@@ -95,6 +99,7 @@ def redrive(path: Path | None) -> Run:
         targets = _targets(connection)
         received = _received(connection)
         days = Days()
+        observations = lake_import.Writer(connection, run)
         _index_keys(connection, targets.values())
         still_bad: list[str] = []
         for row in rows:
@@ -104,6 +109,16 @@ def redrive(path: Path | None) -> Run:
             if received_at := received.get(row.quarantine_id):
                 problem = _redrive_reply(connection, run, row, received_at, text, days)
                 still_bad += [f"{row.source} {row.location}: {problem}"] if problem else []
+                continue
+            if row.source == lake.TABLE:
+                problem = _redrive_observation(connection, run, row, observations, text)
+                still_bad += [f"{row.location}: {problem}"] if problem else []
+                continue
+            if row.source == bitso_stream.SOURCE:
+                # Of its moment only: its book was read anew at once, with all that was in it.
+                run.rows_read += 1
+                run.rows_duplicate += 1
+                _close(connection, run, row)
                 continue
             if row.quarantine_id not in targets:
                 run.detail["replaced"] = run.detail.get("replaced", 0) + 1
@@ -198,6 +213,22 @@ def _redrive_reply(
     for item in items:
         writer.take(item, received_at)
     writer.flush()
+    _close(connection, run, row)
+    return None
+
+
+def _redrive_observation(
+    connection: Connection, run: Run, row: OpenRow, writer: lake_import.Writer, text: str
+) -> str | None:
+    """Load one row of a lake; return None, or why it stays in quarantine."""
+    try:
+        observation = lake.read_line(text)
+    except records.BadValueError as error:
+        run.rows_read += 1
+        run.rows_quarantined += 1
+        return str(error)
+    place, _, line = row.location.rpartition(":")
+    writer.take(place, int(line), observation)
     _close(connection, run, row)
     return None
 

@@ -23,6 +23,9 @@ class Job:
     stale_after: timedelta
     tables: tuple[str, ...] = ()
     needs: Callable[[Settings], object] | None = None
+    # A daemon that not everybody has: on where it has ever run, so that no variable can be
+    # forgotten and its end does not go unnoticed.
+    once_run: bool = False
     # Works through a list and goes on where it stopped: it has succeeded when the list is done.
     resumes: bool = False
 
@@ -51,6 +54,9 @@ SCHEDULE = (
         "exchange-volumes", 2 * HOUR, 5 * HOUR, ("coincap_exchanges",),
         needs=lambda settings: settings.coincap_key.get_secret_value(),
     ),
+    # A daemon; each minute of it is a run, and has rows as long as any book is in step.
+    Job("stream", MINUTE, 3 * MINUTE, once_run=True),
+    Job("lake export", 10 * MINUTE, 30 * MINUTE, needs=lambda settings: settings.lake),
     # For each ten minutes its follower writes down one run.
     Job("alerts", 10 * MINUTE, 25 * MINUTE, needs=lambda settings: settings.alert_channels),
     Job("prune", DAY, 2 * DAY),

@@ -18,6 +18,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 # Whatever has a host and no query; sources put their paths behind it.
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
+SocketUrl = Annotated[str, Field(pattern=r"^wss?://[^/?#@\s]+(/[^?#\s]*)?$")]
 Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
 
 Channel = Annotated[str, Field(pattern=r"^[^,\s](.*[^,\s])?$")]
@@ -79,6 +80,29 @@ class Settings(BaseSettings):
         le=60,
         description="Calls to Bitso a minute, all processes of this host together",
     )
+    bitso_stream_url: SocketUrl = Field(
+        "wss://ws.bitso.com", description="Where Bitso's WebSocket is"
+    )
+    stream_depth: int = Field(
+        10, ge=0, le=1000, description="Price levels a side that a sample of the stream holds"
+    )
+    stream_check_seconds: float = Field(
+        180.0, gt=0, description="How often the stream's books are held against the ticker"
+    )
+    stream_spool_dir: Path = Field(
+        PROJECT_ROOT / ".warehouse" / "spool",
+        description="Where the stream keeps the seconds that are not in Postgres yet",
+    )
+    stream_spool_mib: int = Field(
+        256,
+        ge=1,
+        description="The most that it keeps there, in MiB; later seconds become gaps",
+    )
+    lake: str | None = Field(
+        None,
+        description="Where `loader lake export` writes: a directory, or s3://bucket/path "
+        "(with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); unset: nowhere",
+    )
     coingecko_plan: Literal["demo", "pro"] = Field(
         "demo", description="What CoinGecko's key is for; `demo` also without a key"
     )
@@ -126,6 +150,9 @@ class Settings(BaseSettings):
     )
     keep_days_bitso_order_books: int = Field(
         30, ge=0, description="Days of raw order books, the stream's samples included; 0: all"
+    )
+    keep_days_spread_observations: int = Field(
+        0, ge=0, description="Days of imported observations, whole months of them; 0: all"
     )
     keep_days_bitso_books: int = Field(
         400, ge=0, description="Days of raw listings of Bitso's books; 0: all"

@@ -11,9 +11,11 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.schedule import SCHEDULE, WHOLE_LIST, Job
+from loader.sources import bitso_stream
 from loader.warehouse import connect
 
-# off: the job needs a key that is not set; never: it has not succeeded yet.
+# off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
+# not succeeded yet.
 State = Literal["fresh", "stale", "never", "off"]
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -83,16 +85,19 @@ def _status(connection: Connection, job: Job, now: datetime) -> JobStatus:
     # The oldest of them: a table that stands still, or is empty, is not hidden by another.
     known = [moment for moment in newest if moment is not None]
     newest_event = min(known) if known and len(known) == len(newest) else None
+    if job.once_run:
+        newest_event = _newest_observation(connection, job)
+    has_event = bool(job.tables) or job.once_run
     load_lag = _lag(now, last_success)
     event_lag = _lag(now, newest_event)
     state: State = "fresh"
-    if not job.is_on:
+    if not job.is_on or (job.once_run and not _has_run(connection, job)):
         state = "off"
     elif last_success is None:
         state = "never"
     elif any(
         lag is None or timedelta(seconds=lag) > job.stale_after
-        for lag in (load_lag, *([event_lag] if job.tables else []))
+        for lag in (load_lag, *([event_lag] if has_event else []))
     ):
         state = "stale"
     return JobStatus(
@@ -148,11 +153,30 @@ def _newest(connection: Connection, table: str) -> datetime | None:
     return row[0]
 
 
+def _has_run(connection: Connection, job: Job) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("select from ops.runs where job = %s limit 1", (job.name,))
+        return bool(cursor.rowcount)
+
+
+def _newest_observation(connection: Connection, job: Job) -> datetime | None:
+    """Until when the daemon has seen anything: a run of which every second is a gap has not."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select monitored_until from ops.monitored inner join ops.runs using (run_id) "
+            "where job = %s and rows_inserted > 0 order by monitored_until desc limit 1",
+            (job.name,),
+        )
+        row: tuple[datetime] | None = cursor.fetchone()
+    return row[0] if row else None
+
+
 def _open_quarantine(connection: Connection, job: Job) -> int:
+    sources = [*job.tables, *([bitso_stream.SOURCE] if job.once_run else [])]
     with connection.cursor() as cursor:
         cursor.execute(
             "select count(*) from ops.quarantine where source = any(%s) and redriven_by is null",
-            (list(job.tables),),
+            (sources,),
         )
         [(rows,)] = cursor.fetchall()
     return int(rows)

@@ -1,6 +1,7 @@
 """Connections, locks, the run ledger and COPY: the only place that writes to Postgres."""
 
 import contextlib
+import io
 import json
 import select
 from collections.abc import Iterator
@@ -219,11 +220,12 @@ def transaction(connection: Connection) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def single_flight(connection: Connection, job: str) -> Iterator[None]:
+def single_flight(connection: Connection, job: str, *, keeps_rows: bool = False) -> Iterator[None]:
     """Hold the lock of a job for as long as the connection lives.
 
     Raises AlreadyRunningError when another connection holds it. Who holds it knows that every
-    other run of the job that is still open in the ledger has died, and closes it as failed.
+    other run of the job that is still open in the ledger has died, and closes it as failed; that
+    of a job that commits as it goes (`keeps_rows`) as succeeded, with the rows that it has.
     """
     lock = f"bitso-warehouse:{job}"
     with transaction(connection) as cursor:
@@ -239,10 +241,13 @@ def single_flight(connection: Connection, job: str) -> Iterator[None]:
             which = f" (run {run[0]}, since {run[1]:%Y-%m-%d %H:%M:%S} UTC)" if run else ""
             raise AlreadyRunningError(f"another {job} run is at work{which}: try again later")
         cursor.execute(
-            "update ops.runs set status = 'failed', finished_at = now(), "
-            "error = 'the process died before the run ended' "
+            "update ops.runs set status = %s, finished_at = now(), error = %s "
             "where job = %s and status = 'running'",
-            (job,),
+            (
+                "succeeded" if keeps_rows else "failed",
+                f"the process{' or its connection' * keeps_rows} died before the run ended",
+                job,
+            ),
         )
     try:
         yield
@@ -347,13 +352,27 @@ def copy_rows(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
-    # COPY works without the callback only; it hears signals between two reads.
+    with _no_callback(), connection.cursor() as cursor:
+        cursor.copy_expert(statement, rows, size=1 << 18)
+        return int(cursor.rowcount)
+
+
+def copy_out(connection: Connection, query: str, values: dict[str, object]) -> bytes:
+    """The rows of a query as lines of CSV, without a header."""
+    lines = io.BytesIO()
+    with _no_callback(), connection.cursor() as cursor:
+        bound = cursor.mogrify(query, values).decode()
+        cursor.copy_expert(f"copy ({bound}) to stdout (format csv)", lines)
+    return lines.getvalue()
+
+
+@contextlib.contextmanager
+def _no_callback() -> Iterator[None]:
+    """COPY works without the callback only; it hears signals between two pieces."""
     callback = extensions.get_wait_callback()
     extensions.set_wait_callback(None)
     try:
-        with connection.cursor() as cursor:
-            cursor.copy_expert(statement, rows, size=1 << 18)
-            return int(cursor.rowcount)
+        yield
     except psycopg2.Error:
         # What is raised while COPY reads, it reports as a cancelled query.
         end_if_told()

@@ -71,6 +71,11 @@ class Bitso:
         self._session = session
         self._url = url.rstrip("/")
 
+    @property
+    def held_up_seconds(self) -> float:
+        """For how long its call has been waiting for the rate budget; asked by another thread."""
+        return self._session.held_up_seconds
+
     def ticker(self, book: str = "") -> Body:
         """The ticker of a book, or of all there are."""
         return self._fetch(TICKERS, "ticker", book, {"book": book} if book else {})
@@ -78,6 +83,10 @@ class Bitso:
     def order_book(self, book: str) -> Body:
         """The 50 best price levels of each side of a book."""
         return self._fetch(ORDER_BOOKS, "order_book", book, {"book": book, "aggregate": "true"})
+
+    def all_orders(self, book: str) -> Body:
+        """Every order of a book, each by itself: what the stream's frames go on from."""
+        return self._fetch(ORDER_BOOKS, "order_book", book, {"book": book, "aggregate": "false"})
 
     def available_books(self) -> Body:
         """The catalogue of books."""

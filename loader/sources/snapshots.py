@@ -285,7 +285,7 @@ class SnapshotFile:
         """
         self.path = path
         self.name = shown(path)
-        self._raw = _open_regular(path)
+        self._raw = open_regular(path)
         packed = os.pread(self._raw.fileno(), 2, 0) == GZIP_MAGIC
         self._stat = os.fstat(self._raw.fileno())
         self._content = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw) if packed else self._raw)
@@ -488,7 +488,7 @@ def _unreadable(error: Exception) -> str:
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def _open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open without following a link and without waiting on a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [load|others|answers|market|alerts] ...`; all of them with no name."""
+"""`python -m tests.bench [load|others|answers|market|alerts|stream] ...`; all with no name."""
 
 import argparse
 
@@ -7,15 +7,20 @@ from tests.bench.answers import answers, build
 from tests.bench.load import load, others
 from tests.bench.market import history, recordings
 from tests.bench.stage import stage
+from tests.bench.stream import stream
 
 
 def main() -> None:
     """Measure what was asked for, on a server of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", default=["load", "others", "answers", "market", "alerts"]
+        "parts", nargs="*", default=["load", "others", "answers", "market", "alerts", "stream"]
     )
     parser.add_argument("--rows", type=int, default=5_000_000, help="of load (%(default)s)")
+    parser.add_argument(
+        "--frames", type=int, default=3_600_000, help="of stream: an hour's (%(default)s)"
+    )
+    parser.add_argument("--seconds", type=int, default=120, help="of stream (%(default)s)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 5_000_000, 10_000_000])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
@@ -28,6 +33,8 @@ def main() -> None:
             answers(build(server, directory, options.sizes), options.repeats * 2 + 1)
         if "alerts" in options.parts:
             alerts(server, seconds=60, idle_seconds=30)
+        if "stream" in options.parts:
+            stream(server, directory, options.frames, options.seconds)
         if "market" in options.parts:
             recordings(server, directory, options.rows // 5, 3)
             history(server, [options.rows // 50, options.rows * 2], options.repeats)

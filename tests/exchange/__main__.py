@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tests.exchange import recording
+from tests.exchange.live import Pace
 from tests.exchange.server import SimulatedClock, Simulator
 
 
@@ -16,6 +17,8 @@ from tests.exchange.server import SimulatedClock, Simulator
 @click.option("--start", type=click.DateTime(), help="Its time of day, in UTC; unset: now.")
 @click.option("--speed", default=1.0, show_default=True, help="How fast its time goes; 0: not.")
 @click.option("--unlimited", is_flag=True, help="Without Bitso's 60 calls a minute.")
+@click.option("--frames", default=100.0, show_default=True, help="Of the stream, a second.")
+@click.option("--orders", default=80, show_default=True, help="On each side of a book.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -23,6 +26,8 @@ def main(
     seed: int,
     start: datetime | None,
     speed: float,
+    frames: float,
+    orders: int,
     *,
     unlimited: bool,
 ) -> None:
@@ -30,7 +35,10 @@ def main(
     if context.invoked_subcommand:
         return
     clock = SimulatedClock(start.replace(tzinfo=UTC) if start else None, speed)
-    with Simulator(seed, clock, port, rate_limited=not unlimited) as simulator:
+    with Simulator(
+        seed, clock, port,
+        rate_limited=not unlimited, frames_per_second=frames, pace=Pace(orders),
+    ) as simulator:  # fmt: skip
         for name, value in simulator.environment.items():
             click.echo(f"export {name}={value}")
         click.echo(f"# faults: {simulator.url}/control/faults")

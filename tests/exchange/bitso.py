@@ -4,7 +4,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.exchange.market import BOOKS, Level, Market, plain
+from tests.exchange.live import LiveMarket
+from tests.exchange.market import BOOKS, Level, Market, Snapshot, plain
 from tests.exchange.replies import Reply, Request
 
 CALLS_PER_MINUTE = 60
@@ -15,8 +16,11 @@ RATE_LIMIT_ERROR = {"code": "0801", "message": "You have hit the request rate-li
 class BitsoApi:
     """Answers below `/v3`; past 60 calls a minute it locks the caller out for another one."""
 
-    def __init__(self, market: Market, *, rate_limited: bool = True) -> None:
+    def __init__(
+        self, market: Market, live: LiveMarket | None = None, *, rate_limited: bool = True
+    ) -> None:
         self.market = market
+        self.live = live
         self.rate_limited = rate_limited
         self._calls: list[datetime] = []
         self._locked_until: datetime | None = None
@@ -30,7 +34,7 @@ class BitsoApi:
             case "ticker":
                 return self._ticker(book, request.at)
             case "order_book":
-                return self._order_book(book, request.at)
+                return self._order_book(request)
             case "trades":
                 return self._trades(book, request.at)
             case "available_books":
@@ -58,6 +62,10 @@ class BitsoApi:
     def ticker(self, book: str, at: datetime) -> dict[str, Any]:
         """The payload of a ticker."""
         bid, ask = self.market.best(book, at)
+        quotes: tuple[Decimal | None, Decimal | None] = (bid, ask)
+        if self.live:
+            with self.live.lock:
+                quotes = self.live.books[book].best()
         last = bid if int(at.timestamp()) % 2 else ask
         before = self.market.price(book, at - timedelta(days=1))
         average = (last + before) / 2
@@ -69,13 +77,14 @@ class BitsoApi:
             "volume": plain(self.market.volume(book, at)),
             "vwap": plain(average.quantize(bid.scaleb(-8))),
             "low": plain(min(last, before).quantize(bid)),
-            "ask": plain(ask),
-            "bid": plain(bid),
+            "ask": quotes[1] and plain(quotes[1]),
+            "bid": quotes[0] and plain(quotes[0]),
             "change_24": plain((last - before).quantize(bid)),
             "rolling_average_change": {"6": plain((last / before - 1).quantize(Decimal("1e-4")))},
         }
 
-    def _order_book(self, book: str | None, at: datetime) -> Reply:
+    def _order_book(self, request: Request) -> Reply:
+        book, at = request.query.get("book"), request.at
         if book not in BOOKS:
             error = {
                 "code": "0301",
@@ -83,11 +92,41 @@ class BitsoApi:
                 "message": f"Unknown order book {book or 'missing'}",
             }
             return Reply(400, {"error": error, "success": False})
+        if request.query.get("aggregate") == "false":
+            return _success(self.whole_book(book, at))
         return _success(self.order_book(book, at))
+
+    def whole_book(self, book: str, at: datetime, back: int = 0) -> dict[str, Any]:
+        """The payload of an order book, order by order, as it was some frames ago."""
+        if self.live is None:
+            snapshot = self.market.snapshot(book, at)
+            sides = [
+                [{**_level(book, level), "oid": f"{side}{n:015}"} for n, level in enumerate(levels)]
+                for side, levels in (("b", snapshot.bids), ("a", snapshot.asks))
+            ]
+            sequence = snapshot.sequence
+        else:
+            with self.live.lock:
+                sequence, *orders = self.live.books[book].orders_at(back)
+            sides = [
+                [{**_level(book, Level(o.price, o.amount)), "oid": o.oid} for o in side]
+                for side in orders
+            ]
+        return {
+            "updated_at": _stamp(at),
+            "bids": sides[0],
+            "asks": sides[1],
+            "sequence": str(sequence),
+        }
 
     def order_book(self, book: str, at: datetime, levels: int = 50) -> dict[str, Any]:
         """The payload of an aggregated order book."""
-        snapshot = self.market.snapshot(book, at, levels)
+        if self.live is None:
+            snapshot = self.market.snapshot(book, at, levels)
+        else:
+            with self.live.lock:
+                live = self.live.books[book]
+                snapshot = Snapshot(live.sequence, *map(list, live.levels(levels)))
         return {
             "updated_at": _stamp(at),
             "bids": [_level(book, level) for level in snapshot.bids],

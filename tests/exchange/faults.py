@@ -1,14 +1,30 @@
 """What can go wrong with a reply, by name.
 
 A fault of the content changes the first record of a reply and leaves the others as they were; one
-of the wire changes the bytes, or what becomes of the connection.
+of the wire changes the bytes, or what becomes of the connection. Those of the stream are hit by
+frames (their `path` is a book, or "" for whichever is next) and by connections (`path` is ""):
+
+    gap             a frame is not sent
+    duplicate       a frame is sent twice
+    reordered_keys  a frame's keys are the other way round, with blanks between them
+    unreadable      half of a frame's text, or `argument`, in its place
+    cut_frame       half of a frame, then the connection is gone
+    dead_data       frames are not sent, `ka` is: a gap for as long as it lasts
+    cancel_side     every order of a side ("bids" or "asks") is cancelled in one frame
+    slow_first_frame    after a subscription frames begin `argument` seconds late
+    stall           the connections there are send nothing any more
+    disconnect      the connections there are end without a word, `argument` seconds old or more
+    close           they end with the code `argument`, or 1011
+    refuse          a handshake is answered with the status `argument`, or 503
+
+A late snapshot is `slow` on order_book, one as it was `argument` frames ago `old_snapshot`.
 """
 
 import gzip
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -30,8 +46,13 @@ class Fault:
     argument: Any = None
 
     def __post_init__(self) -> None:
-        if self.name not in CONTENT | WIRE:
+        if self.name not in {*CONTENT, *WIRE, *STREAM, OLD_SNAPSHOT}:
             raise ValueError(f"there is no fault {self.name}")
+
+    @property
+    def code(self) -> int:
+        """The code of a `close`."""
+        return int(self.argument or 1011)
 
 
 class Faults:
@@ -66,17 +87,42 @@ class Faults:
     def take(self, path: str) -> list[Fault]:
         """Those that hit a request."""
         with self._lock:
-            hit = [fault for fault in self._faults if fault.path in path and fault.times != 0]
+            hit = [
+                fault
+                for fault in self._faults
+                if fault.path in path and fault.times != 0 and fault.name not in STREAM
+            ]
             for fault in hit:
                 if fault.times is not None:
                     fault.times -= 1
             return hit
+
+    def take_stream(self, book: str, names: Iterable[str], open_for: float = 0.0) -> Fault | None:
+        """The first of these that hits a frame of a book, or a connection (book "")."""
+        if not self._faults:
+            return None
+        with self._lock:
+            for fault in self._faults:
+                is_due = fault.name != "disconnect" or open_for >= (fault.argument or 0)
+                if fault.name in names and fault.path in ("", book) and fault.times != 0 and is_due:
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return None
 
     def in_force(self) -> list[dict[str, Any]]:
         """All of them, as JSON."""
         with self._lock:
             return [asdict(fault) for fault in self._faults]
 
+
+STREAM = frozenset(
+    {
+        "gap", "duplicate", "reordered_keys", "unreadable", "cut_frame", "dead_data", "cancel_side",
+        "slow_first_frame", "stall", "disconnect", "close", "refuse",
+    }
+)  # fmt: skip
+OLD_SNAPSHOT = "old_snapshot"
 
 # ---------------------------------------------------------------- content
 

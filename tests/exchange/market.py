@@ -104,15 +104,15 @@ class Market:
     def best(self, book: str, at: datetime) -> tuple[Decimal, Decimal]:
         """The best bid and ask."""
         middle, half = self.price(book, at), self.spread_percent(book, at) / 200
-        tick = _tick(book)
-        bid = (middle * (1 - half)).quantize(tick)
-        return bid, max((middle * (1 + half)).quantize(tick), bid + tick)
+        least = tick(book)
+        bid = (middle * (1 - half)).quantize(least)
+        return bid, max((middle * (1 + half)).quantize(least), bid + least)
 
     def snapshot(self, book: str, at: datetime, levels: int = LEVELS) -> Snapshot:
         """The best levels of both sides."""
         second = _second(book, at)
         bid, ask = self.best(book, at)
-        step = 3 * _tick(book)
+        step = 3 * tick(book)
         few = min(levels, 14) if book == THIN_BOOK else levels
         return Snapshot(
             4_520_000_000 + BOOKS.index(book) * 1_000_000 + 7 * (second % 10**8),
@@ -146,6 +146,6 @@ def _start(book: str) -> Decimal:
 
 
 @cache
-def _tick(book: str) -> Decimal:
+def tick(book: str) -> Decimal:
     """Six digits of the price."""
     return Decimal(1).scaleb(_start(book).adjusted() - 5)

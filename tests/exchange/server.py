@@ -8,9 +8,13 @@ Addresses stand for hosts:
     /coincap/v3, /coincap/v2    rest.coincap.io/v3, api.coincap.io/v2
     /control             this simulator
 
+With `frames_per_second` its books live (`live.py`), and a second port is ws.bitso.com
+(`stream.py`).
+
 What goes wrong is said in Python (`simulator.faults`) or over HTTP: `POST /control/faults` with a
 fault as JSON, `DELETE /control/faults`, `GET /control/faults`, `GET /control/requests`, and
-`POST /control/clock` with `{"advance": seconds}`.
+`POST /control/clock` with `{"advance": seconds}`, `POST /control/states` with `{"book": name,
+"sequences": [...]}` for what a live book was, `GET /control/stream` for what was counted.
 """
 
 import json
@@ -26,9 +30,11 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.exchange.bitso import BitsoApi
 from tests.exchange.coincap import CoinCapApi
 from tests.exchange.coingecko import CoinGeckoApi
-from tests.exchange.faults import CONTENT, WIRE, Faults, break_content, send
+from tests.exchange.faults import CONTENT, OLD_SNAPSHOT, WIRE, Fault, Faults, break_content, send
+from tests.exchange.live import LiveMarket, Pace
 from tests.exchange.market import Market
 from tests.exchange.replies import Reply, Request
+from tests.exchange.stream import StreamServer
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -46,6 +52,10 @@ class SimulatedClock:
         passed = (time.monotonic() - self._started) * self._speed
         return self._start + timedelta(seconds=passed)
 
+    def real(self, seconds: float) -> float:
+        """How long so much of its time takes here."""
+        return seconds / (self._speed or 1)
+
     def advance(self, seconds: float) -> None:
         """Let time pass at once."""
         self._start += timedelta(seconds=seconds)
@@ -61,13 +71,20 @@ class Simulator:
         port: int = 0,
         *,
         rate_limited: bool = True,
+        frames_per_second: float | None = None,
+        pace: Pace | None = None,
     ) -> None:
         market = Market(seed)
         self.market = market
         self.clock = clock or SimulatedClock()
         self.faults = Faults()
         self.requests: list[Request] = []
-        self.bitso = BitsoApi(market, rate_limited=rate_limited)
+        self.live: LiveMarket | None = None
+        self.stream: StreamServer | None = None
+        if frames_per_second is not None:
+            self.live = LiveMarket(market, self.clock.now(), frames_per_second, pace)
+            self.stream = StreamServer(self.live, self.clock, self.faults)
+        self.bitso = BitsoApi(market, self.live, rate_limited=rate_limited)
         self.coingecko = CoinGeckoApi(market, "demo")
         coincap = CoinCapApi(market)
         self._apis = {
@@ -88,11 +105,14 @@ class Simulator:
     @property
     def environment(self) -> dict[str, str]:
         """The settings that send the loader here."""
-        return {
+        addresses = {
             "WAREHOUSE_BITSO_URL": f"{self.url}/bitso/v3",
             "WAREHOUSE_COINGECKO_URL": f"{self.url}/coingecko/api/v3",
             "WAREHOUSE_COINCAP_URL": f"{self.url}/coincap/v3",
         }
+        if self.stream:
+            addresses["WAREHOUSE_BITSO_STREAM_URL"] = self.stream.url
+        return addresses
 
     def start(self) -> None:
         """Listen, on the port of last time if there was one."""
@@ -101,11 +121,15 @@ class Simulator:
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+        if self.stream:
+            self.stream.start()
 
     def stop(self) -> None:
         """Listen no more: connections are refused."""
         assert self._server is not None, "it is not running"
         assert self._thread is not None
+        if self.stream:
+            self.stream.stop()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -136,6 +160,16 @@ class Simulator:
                 return api(request)
         return Reply(404, text="")
 
+    def spoil(self, reply: Reply, hit: list[Fault], query: dict[str, str]) -> None:
+        """Let the faults that hit a reply have its content."""
+        for fault in hit:
+            if fault.name in CONTENT:
+                break_content(reply, fault)
+            elif fault.name == OLD_SNAPSHOT and reply.status == 200:
+                back = fault.argument or 100
+                payload = self.bitso.whole_book(query["book"], self.clock.now(), back)
+                reply.document = {"success": True, "payload": payload}
+
     def control(self, method: str, path: str, body: bytes) -> Reply:
         """A call of the control API."""
         match method, path:
@@ -148,6 +182,11 @@ class Simulator:
                 self.faults.clear()
             case "POST", "/control/clock":
                 self.clock.advance(json.loads(body)["advance"])
+            case "POST", "/control/states" if self.live:
+                asked = json.loads(body)
+                return Reply(200, self.live.states(asked["book"], asked["sequences"]))
+            case "GET", "/control/stream" if self.stream:
+                return Reply(200, dict(self.stream.counts))
             case "GET", "/control/requests":
                 return Reply(200, [[one.path, dict(one.query)] for one in self.requests])
             case "GET", "/control/faults":
@@ -193,9 +232,7 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = simulator.answer(parts.path, dict(parse_qsl(parts.query)), headers)
             hit = simulator.faults.take(self.path)
-            for fault in hit:
-                if fault.name in CONTENT:
-                    break_content(reply, fault)
+            simulator.spoil(reply, hit, dict(parse_qsl(parts.query)))
             wire = next((fault for fault in hit if fault.name in WIRE), None)
             if wire:
                 WIRE[wire.name](self, reply, wire.argument)

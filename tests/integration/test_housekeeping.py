@@ -310,9 +310,11 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
     done = warehouse.loader("status")
     assert done.returncode == 1
     assert done.stderr == "loader: late: tickers, order-books, books, exchanges, prune\n"
-    off = {"exchange-volumes", "alerts"}
-    rows = [line.replace("|", " ").split() for line in done.stdout.splitlines()]
-    assert off == {row[0] for row in rows if row[1:2] == ["off"]}
+    off = {"exchange-volumes", "lake export", "alerts"}
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()
+    ]
+    assert off | {"stream"} == {row[0] for row in rows if row[1:2] == ["off"]}
     for job in SCHEDULE:
         warehouse.rows(
             "insert into ops.runs (job, finished_at, status) values (%s, now(), 'succeeded')",
@@ -323,6 +325,7 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
     warehouse.rows(
         "insert into ops.cursors select 'exchanges', '*', now(), max(run_id) from ops.runs"
     )
+    observe(warehouse, timedelta(0), rows=1)
     done = warehouse.loader("status", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     jobs = json.loads(done.stdout)["jobs"]
@@ -330,6 +333,36 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
         job.name: "off" if job.name in off else "fresh" for job in SCHEDULE
     }
     assert datetime.fromisoformat(jobs[0]["next_expected"]).tzinfo is not None
+
+
+def observe(warehouse: Warehouse, ago: timedelta, rows: int) -> None:
+    """A minute of the stream, with so many observations."""
+    until = datetime.now(UTC).replace(microsecond=0) - ago
+    warehouse.rows(
+        "with run as (insert into ops.runs (job, started_at, finished_at, status, rows_read, "
+        "rows_inserted) values ('stream', %s, %s, 'succeeded', %s, %s) returning run_id) "
+        "insert into ops.monitored select run_id, '{btc_mxn}', %s, %s from run",
+        until, until, rows, rows, until - MINUTE, until,
+    )  # fmt: skip
+
+
+def stream_state(warehouse: Warehouse) -> str:
+    jobs = json.loads(warehouse.loader("status", "--json").stdout)["jobs"]
+    return next(str(job["state"]) for job in jobs if job["job"] == "stream")
+
+
+def test_the_stream_is_watched_once_it_has_run(warehouse: Warehouse) -> None:
+    assert stream_state(warehouse) == "off"
+    observe(warehouse, 2 * MINUTE, rows=60)
+    assert stream_state(warehouse) == "fresh"
+    warehouse.rows("update ops.runs set finished_at = finished_at - interval '2 minutes'")
+    assert stream_state(warehouse) == "stale"
+
+
+def test_a_stream_that_sees_nothing_is_stale(warehouse: Warehouse) -> None:
+    observe(warehouse, 4 * MINUTE, rows=60)
+    observe(warehouse, MINUTE, rows=0)
+    assert stream_state(warehouse) == "stale"
 
 
 def test_an_older_history_does_not_slow_the_answer(warehouse: Warehouse) -> None:

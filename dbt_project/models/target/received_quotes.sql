@@ -31,11 +31,35 @@ order_books as (
 
 ),
 
+-- Old recorders had their own names for some books.
+aliases as (
+
+    select * from {{ ref('book_aliases') }}
+
+),
+
+lake as (
+
+    select
+        coalesce(aliases.book, observations.book) as book,
+        observations.received_at as quoted_at,
+        'lake' as feed,
+        observations.bid,
+        observations.ask,
+        observations.run_id
+    from {{ ref('stg_lake__spread_observations') }} as observations
+    left join aliases
+        on observations.book = aliases.alias
+
+),
+
 received as (
 
     select * from tickers
     union all
     select * from order_books
+    union all
+    select * from lake
 
 ),
 

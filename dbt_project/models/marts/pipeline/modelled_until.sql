@@ -5,6 +5,7 @@
 {% set readers = {
     'bitso_tickers': ['books', 'quotes'],
     'bitso_order_books': ['books', 'quotes'],
+    'spread_observations': ['books', 'quotes'],
     'bitso_books': ['books'],
     'coingecko_exchanges': ['exchanges'],
     'coingecko_tickers': ['assets', 'exchanges', 'markets'],
@@ -13,6 +14,7 @@
 {% set staged = {
     'bitso_tickers': ref('stg_bitso__tickers'),
     'bitso_order_books': ref('stg_bitso__order_books'),
+    'spread_observations': ref('stg_lake__spread_observations'),
     'bitso_books': ref('stg_bitso__books'),
     'coingecko_exchanges': ref('stg_coingecko__exchanges'),
     'coingecko_tickers': ref('stg_coingecko__tickers'),

@@ -1,0 +1,120 @@
+"""Export then import gives the same observations, in every layout and format."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loader.errors import UsageError
+from loader.lake_export import Format, export_lake
+from loader.lake_import import import_lake
+from loader.lake_layouts import PRESETS, layout_of
+from tests import market
+from tests.conftest import Server, Warehouse
+
+LATER = datetime(2026, 11, 10, tzinfo=UTC)
+PRIMARY = (
+    "select orderbook_timestamp, book, bid, ask from marts.spread_observations "
+    "where is_primary order by 1, 2, 3, 4"
+)
+
+
+@pytest.fixture(scope="module")
+def modelled(module_warehouse: Warehouse) -> Warehouse:
+    """Three hours of a market, modelled."""
+    module_warehouse.dbt("seed")
+    market.load(module_warehouse, market.market(11))
+    market.build(module_warehouse)
+    return module_warehouse
+
+
+@pytest.fixture
+def source(modelled: Warehouse) -> Warehouse:
+    modelled.activate()
+    modelled.rows("delete from ops.cursors")
+    return modelled
+
+
+def digests(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def imported(server: Server, root: Path, name: str) -> list[Any]:
+    warehouse = server.database(name, "migrated")
+    list(import_lake(root))
+    rows = warehouse.rows(
+        "select received_at, book, bid, ask from raw.spread_observations order by 1, 2, 3, 4"
+    )
+    server.drop(warehouse)
+    return rows
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv"])
+@pytest.mark.parametrize("layout", [*PRESETS, "minutes,hour,date,book", "year"])
+def test_what_is_exported_comes_back_the_same(
+    source: Warehouse, server: Server, tmp_path: Path, layout: str, file_format: Format
+) -> None:
+    run = export_lake(str(tmp_path), layout_of(layout), file_format, now=LATER)
+    expected = source.rows(PRIMARY)
+    assert (run.detail["observations"], run.detail["why"]) == (
+        len(expected), "the window is not over yet",
+    )  # fmt: skip
+    before = digests(tmp_path)
+    assert len(before) == run.detail["files"]
+    since = datetime.fromisoformat(run.detail["since"])
+    again = export_lake(str(tmp_path), layout_of(layout), file_format, since, now=LATER)
+    assert again.detail["files"] == run.detail["files"]
+    assert digests(tmp_path) == before
+    name = f"lake_{layout}_{file_format}".replace(",", "_")
+    assert imported(server, tmp_path, name) == expected
+
+
+def test_an_export_goes_on_where_the_last_one_ended(source: Warehouse, tmp_path: Path) -> None:
+    assert source
+    layout = layout_of("book-date")
+    half = datetime(2026, 11, 2, 0, 0, tzinfo=UTC)
+    first = export_lake(str(tmp_path), layout, "csv", until=half, now=LATER)
+    second = export_lake(str(tmp_path), layout, "csv", now=LATER)
+    assert second.detail["since"] == half.isoformat()
+    third = export_lake(str(tmp_path), layout, "csv", now=LATER)
+    assert [run.detail["files"] > 0 for run in (first, second, third)] == [True, True, False]
+    assert len(digests(tmp_path)) == first.detail["files"] + second.detail["files"]
+
+
+def test_a_window_that_is_not_modelled_waits(source: Warehouse, tmp_path: Path) -> None:
+    quote = market.market(11)[-1]
+    run_id = market.load(source, [quote._replace(feed="ticker")])
+    run = export_lake(str(tmp_path), layout_of("book"), "csv", now=LATER)
+    assert run.detail["why"] == "raw.bitso_tickers is not modelled: run dbt"
+    assert run.detail["until"] <= quote.at.isoformat()
+    source.rows("delete from raw.bitso_tickers where run_id = %s", run_id)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("2026-11-01T00:05", None), (None, "2026-11-01T00:00:01"), ("2026-11-02", "2026-11-01"),
+     ("2027-01-01", None)],
+)  # fmt: skip
+def test_times_that_cannot_be_are_wrong_usage(
+    source: Warehouse, tmp_path: Path, since: str | None, until: str | None
+) -> None:
+    assert source
+    start, end = (
+        datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+        for text in (since, until)
+    )
+    with pytest.raises(UsageError):
+        export_lake(str(tmp_path), layout_of("book"), "csv", start, end, now=LATER)
+    assert digests(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["", "book,book", "colour", "book,"])
+def test_a_layout_that_is_none_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="not a layout"):
+        layout_of(text)
