@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dashboards.answers import ask
+from dashboards import answers
+from dashboards.questions import load_questions
 from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
 from loader.warehouse import connect, single_flight
 from tests import market
@@ -20,8 +21,9 @@ BOOKS = ("btc_mxn", "eth_mxn", "usd_mxn")
 CAUSES = ("starting", "resync", "disconnected", "stale", "throttled")
 TESTS = ("every_expected_second_is_observed_or_missing", "no_second_is_observed_twice")
 # Of the runs that have ended.
-LAST_GAP = "(select max(gap_from) from ops.gaps join ops.runs using (run_id) where finished_at is not null and missing_slots < 50)"
-LAST_ROW = "(select max(received_at) from raw.bitso_order_books join ops.runs using (run_id) where finished_at is not null)"
+ENDED = "join ops.runs using (run_id) where finished_at is not null"
+LAST_GAP = f"(select max(gap_from) from ops.gaps {ENDED} and missing_slots < 50)"
+LAST_ROW = f"(select max(received_at) from raw.bitso_order_books {ENDED})"
 
 # By book and second: None where it was observed, else the cause.
 Seen = dict[tuple[str, datetime], str | None]
@@ -99,6 +101,12 @@ def _longest(slots: list[tuple[datetime, str | None]]) -> int:
     return max((len(list(members)) for _, members in runs), default=0)
 
 
+def ask(name: str, given: dict[str, str]) -> answers.Answer:
+    question = load_questions()[name]
+    with answers.reading() as connection:
+        return answers.ask(connection, question, question.bind(given))
+
+
 def covered(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return warehouse.rows(
         "select book, window_start, expected, observed, missing, longest_gap_seconds, causes "
@@ -118,6 +126,7 @@ def life(module_warehouse: Warehouse) -> tuple[Warehouse, Watch]:
     watch.sleep(700, BOOKS[:2], killed=False)
     watch.run(100, BOOKS[:2])
     market.build(module_warehouse)
+    module_warehouse.dbt("run", "--select", "reporting_settings")
     return module_warehouse, watch
 
 
