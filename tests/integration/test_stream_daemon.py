@@ -89,7 +89,9 @@ class Rig:
         """Wait for something to come true; real seconds."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "it did not come"
+            assert time.monotonic() < deadline, (
+                f"it did not come: {self.causes()}, {self.simulator.faults.in_force()}"
+            )
             await asyncio.sleep(0.005)
 
     async def until_gap(self, cause: str, *, then_in_step: bool = True) -> None:
