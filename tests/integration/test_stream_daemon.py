@@ -100,6 +100,15 @@ class Rig:
         if then_in_step:
             await self.until(self.is_in_step)
 
+    async def cause(self, cause: str, *faults: dict[str, Any]) -> None:
+        """Have faults come until a gap does: one may hit a frame that a snapshot made old news."""
+        while cause not in self.causes():
+            self.simulator.faults.clear()
+            for fault in faults:
+                self.simulator.faults.add(**fault, times=1)
+            await self.let_pass(10)
+        await self.until(self.is_in_step)
+
     async def let_pass(self, seconds: float) -> None:
         """Let so much of the daemon's time pass."""
         await self.clock.pause(seconds)
@@ -157,12 +166,8 @@ def test_without_a_fault_nothing_is_missing_once_it_has_started(rig: Rig) -> Non
 @pytest.mark.parametrize("fault", ["gap", "unreadable"])
 def test_a_fault_of_one_book_costs_only_its_own_step(rig: Rig, fault: str) -> None:
     async def live(rig: Rig) -> None:
-        # Now and then it is mended before the second is over.
-        while "resync" not in rig.causes():
-            rig.simulator.faults.add("old_snapshot", "order_book", times=1, argument=50)
-            rig.simulator.faults.add(fault, "btc_usd", times=1)
-            await rig.let_pass(10)
-        await rig.until(rig.is_in_step)
+        late = {"name": "old_snapshot", "path": "order_book", "argument": 50}
+        await rig.cause("resync", late, {"name": fault, "path": "btc_usd"})
 
     rig.run(live)
     assert rig.warehouse.rows("select distinct book from ops.gaps where cause = 'resync'") == [
@@ -214,8 +219,7 @@ def test_dead_data_on_a_live_connection_is_found(rig: Rig) -> None:
 
 def test_a_snapshot_that_waits_for_the_rate_budget_is_throttled(rig: Rig) -> None:
     async def live(rig: Rig) -> None:
-        rig.simulator.faults.add("status", "order_book", times=1, argument=420)
-        rig.simulator.faults.add("gap", "btc_usd", times=1)
-        await rig.until_gap("throttled")
+        limit = {"name": "status", "path": "order_book", "argument": 420}
+        await rig.cause("throttled", limit, {"name": "gap", "path": "btc_usd"})
 
     rig.run(live)
