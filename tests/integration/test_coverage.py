@@ -1,104 +1,21 @@
 """Coverage of ten minutes, against plain loops over what the stream was told to write."""
 
-import random
 import re
-from contextlib import closing
-from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any
 
 import pytest
 
 from dashboards import answers
 from dashboards.questions import load_questions
-from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
-from loader.warehouse import connect, single_flight
 from tests import market
 from tests.conftest import Warehouse
+from tests.watch import BOOKS, Watch
 
-START = datetime(2026, 11, 1, 23, 55, tzinfo=UTC)
-BOOKS = ("btc_mxn", "eth_mxn", "usd_mxn")
-CAUSES = ("starting", "resync", "disconnected", "stale", "throttled")
 TESTS = ("every_expected_second_is_observed_or_missing", "no_second_is_observed_twice")
 # Of the runs that have ended.
 ENDED = "join ops.runs using (run_id) where finished_at is not null"
 LAST_GAP = f"(select max(gap_from) from ops.gaps {ENDED} and missing_slots < 50)"
 LAST_ROW = f"(select max(received_at) from raw.bitso_order_books {ENDED})"
-
-# By book and second: None where it was observed, else the cause.
-Seen = dict[tuple[str, datetime], str | None]
-
-
-class Watch:
-    """A stream that begins, goes on, is killed and stops; and what it should have left."""
-
-    def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)
-        self._causes: dict[str, str | None] = dict.fromkeys(BOOKS)
-        self.at = START
-        self.seen: Seen = {}
-
-    def run(self, seconds: int, books: tuple[str, ...] = BOOKS, *, stops: bool = False) -> None:
-        """One process, from its first second to its end."""
-        with (
-            closing(connect("loader")) as connection,
-            single_flight(connection, JOB, keeps_rows=True),
-        ):
-            ledger = Ledger(connection)
-            lines: list[Second | Stop] = [self._second(books) for _ in range(seconds)]
-            ledger.write([*lines, Stop(self.at)] if stops else lines)
-
-    def sleep(self, seconds: int, books: tuple[str, ...] = BOOKS, *, killed: bool) -> None:
-        """Nobody runs; the next one finds out."""
-        for n in range(seconds):
-            for book in books:
-                cause = "killed" if killed and n == 0 else "not_running"
-                self.seen[book, self.at + n * SECOND] = cause
-        self.at += seconds * SECOND
-
-    def _second(self, books: tuple[str, ...]) -> Second:
-        for book in books:
-            if self._chance.random() < 0.02:
-                is_back = self._causes[book] is not None
-                self._causes[book] = None if is_back else self._chance.choice(CAUSES)
-            self.seen[book, self.at] = self._causes[book]
-        missing: dict[str, Any] = {b: cause for b in books if (cause := self._causes[b])}
-        second = Second(
-            self.at,
-            self.at + SECOND,
-            books,
-            {book: Why(cause) for book, cause in missing.items()},
-            # An empty side makes no quote, and is an observation all the same.
-            tuple(Sample(book, 1, "1", "2" if self._chance.random() < 0.9 else None, "{}")
-                  for book in books if book not in missing),
-        )  # fmt: skip
-        self.at += SECOND
-        return second
-
-    def windows(self) -> list[tuple[Any, ...]]:
-        """Book, window, expected, observed, missing, longest gap, causes.
-
-        Up to the end of the last whole minute: its run is the last that has ended.
-        """
-        end = self.at.replace(second=0)
-        found: dict[tuple[str, datetime], list[tuple[datetime, str | None]]] = {}
-        for (book, at), cause in sorted(self.seen.items()):
-            if at >= end:
-                continue
-            start = at.replace(minute=at.minute // 10 * 10, second=0)
-            found.setdefault((book, start), []).append((at, cause))
-        return [
-            (book, start, len(slots), sum(cause is None for _, cause in slots),
-             sum(cause is not None for _, cause in slots), _longest(slots),
-             ", ".join(sorted({cause for _, cause in slots if cause})) or None)
-            for (book, start), slots in sorted(found.items())
-        ]  # fmt: skip
-
-
-def _longest(slots: list[tuple[datetime, str | None]]) -> int:
-    missing = [at for at, cause in slots if cause]
-    runs = groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0] * SECOND)
-    return max((len(list(members)) for _, members in runs), default=0)
 
 
 def ask(name: str, given: dict[str, str]) -> answers.Answer:

@@ -19,7 +19,7 @@ with
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where {{ is_pending('run_id', 'markets') }}
+    where {{ is_pending('run_id', 'markets', 'received_at') }}
 
 ),
 

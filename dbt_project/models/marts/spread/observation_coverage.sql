@@ -4,7 +4,10 @@
         incremental_strategy='upsert',
         unique_key=['book', 'window_start'],
         indexes=[{'columns': ['window_start']}],
-        pre_hook="{{ lock_cuts(shared=true) }}",
+        pre_hook=[
+            "{{ lock_cuts(shared=true) }}",
+            "{{ forget_replayed('window_start') }}",
+        ],
         post_hook="{{ remember_progress('observation_coverage') }}",
     )
 }}
@@ -62,7 +65,13 @@ touched_windows as (
         lateral {{ windows_of(
             'monitored.monitored_from', 'monitored.monitored_until'
         ) }} as windows (window_start)
-    where {{ is_pending('monitored.run_id', 'observation_coverage') }}
+    where {{ is_pending(
+        'monitored.run_id', 'observation_coverage', 'windows.window_start'
+    ) }}
+        {% if is_replay() %}
+            and monitored.monitored_until > timestamptz '{{ var('since') }}'
+            and monitored.monitored_from < timestamptz '{{ var('until') }}'
+        {% endif %}
 
 ),
 
