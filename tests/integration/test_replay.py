@@ -21,8 +21,8 @@ RECORDINGS = PROJECT_ROOT / "seeds" / "market"
 OF_THE_RUNS = {"pipeline_runs", "modelled_until"}
 # As of now.
 OF_NOW = {"spread_alerts_live"}
-# The number of the cut that a row changed in.
-BOOKKEEPING = {"changed_in"}
+# The run that brought a row, the cut that it changed in.
+BOOKKEEPING = {"run_id", "changed_in"}
 
 Digests = dict[str, tuple[int, str]]
 Load = Callable[[Warehouse], None]
@@ -209,7 +209,7 @@ select book, quoted_at + interval '17 minutes', feed, 1, 2, 50, changed_in, true
 from target.quotes where feed = 'lake' and quoted_at < '2026-11-01 23:45:00+00';
 update marts.spread_hourly set breaches = 0, coverage = 0.5;
 delete from marts.spread_alerts where book = 'btc_mxn';
-update marts.spread_alerts set opened_at = opened_at - interval '7 seconds';
+update marts.spread_alerts set opened_at = opened_at - interval '7 microseconds';
 update marts.observation_coverage set observed = 1, causes = 'stale';
 delete from marts.exchange_volumes where exchange_rank > 3;
 """
@@ -227,7 +227,7 @@ def test_a_stretch_is_rebuilt_from_raw(once: tuple[Warehouse, Digests]) -> None:
     done(warehouse.loader("transform", "--since", "2027-01-01", "--until", "2027-01-02"))
     for since, until in (
         ("2026-01-05T12:10:00Z", "2026-01-05T12:59:59.5Z"), ("2026-01-05T13:00", "2026-02-01"),
-        ("2026-11-01T23:59", "2026-11-02T02:00"), ("2026-11-01", "2026-11-02"),
+        ("2026-11-02T00:10", "2026-11-02T02:00"), ("2026-11-01T23:59", "2026-11-02"),
     ):  # fmt: skip
         assert digests(warehouse) != expected
         result = warehouse.loader("transform", "--since", since, "--until", until)
@@ -236,3 +236,49 @@ def test_a_stretch_is_rebuilt_from_raw(once: tuple[Warehouse, Digests]) -> None:
     assert digests(warehouse) == expected
     build(warehouse)
     assert digests(warehouse) == expected
+
+
+def test_what_raw_has_dropped_is_not_forgotten(once: tuple[Warehouse, Digests]) -> None:
+    warehouse, expected = once
+    warehouse.activate()
+    warehouse.rows(
+        "insert into ops.runs (job, status, finished_at, detail) values "
+        "('prune', 'succeeded', now(), '{\"dropped\": [\"bitso_tickers_20251231\", "
+        '"spread_observations_202602", "bitso_tickers_20260105"]}\')'
+    )
+    result = warehouse.loader("transform", "--since", "2026-01-02", "--until", "2026-02-20")
+    assert result.returncode == 1
+    assert result.stderr == (
+        "loader: raw.spread_observations_202602 has been dropped: "
+        "what the marts know of that time cannot be built again\n"
+    )
+    # What has come again since then is there.
+    assert warehouse.rows("select status from ops.runs where job = 'transform' "
+                          "order by run_id desc limit 1") == [("refused",)]  # fmt: skip
+    assert digests(warehouse) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--until", "2026-01-01"], "--until needs --since"),
+        (["--since", "2026-01-02", "--until", "2026-01-02"], "--since is not before --until"),
+        (["--since", "2200-01-02"], "--since is not before --until, nor before now"),
+        (["--since", "monday"], "is not a time such as 2026-11-01"),
+    ],
+)
+def test_times_that_cannot_be(warehouse: Warehouse, arguments: list[str], message: str) -> None:
+    result = warehouse.loader("transform", *arguments)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert message in result.stderr
+
+
+def test_what_dbt_complains_of_is_the_error(warehouse: Warehouse) -> None:
+    warehouse.rows("drop table raw.coincap_exchanges")
+    result = warehouse.loader("transform")
+    [*_, last] = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert last.startswith("loader: dbt: Database Error in model stg_coincap__exchanges")
+    assert 'relation "raw.coincap_exchanges" does not exist' in last
+    [(status, error)] = warehouse.rows("select status, error from ops.runs")
+    assert (status, f"loader: {error}") == ("failed", last)

@@ -14,6 +14,10 @@
     ~ ref('stg_coingecko__tickers')
 ) %}
 
+-- Its foreign keys hold while it runs: what they point at comes first.
+-- depends_on: {{ ref('assets') }}
+-- depends_on: {{ ref('exchanges') }}
+
 with
 
 tickers as (

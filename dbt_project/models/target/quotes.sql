@@ -16,6 +16,9 @@
     ~ ref('received_quotes') ~ ' group by 1'
 ) %}
 
+-- Its foreign key holds while it runs: the books come first.
+-- depends_on: {{ ref('books') }}
+
 with
 
 received_quotes as (

@@ -65,9 +65,12 @@ touched_windows as (
         lateral {{ windows_of(
             'monitored.monitored_from', 'monitored.monitored_until'
         ) }} as windows (window_start)
-    where {{ is_pending(
-        'monitored.run_id', 'observation_coverage', 'windows.window_start'
-    ) }}
+    where
+        {{ is_pending(
+            'monitored.run_id',
+            'observation_coverage',
+            'windows.window_start'
+        ) }}
         {% if is_replay() %}
             and monitored.monitored_until > timestamptz '{{ var('since') }}'
             and monitored.monitored_from < timestamptz '{{ var('until') }}'
