@@ -1,13 +1,16 @@
-"""A stream's life for the tests of the models: what it writes, and what it should be counted as."""
+"""The stream's account, for tests: what is wrong with one, and one of which all is known."""
 
 import random
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
 from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
 from loader.warehouse import connect, single_flight
+from tests.conftest import Warehouse
+from tests.exchange.server import Simulator
 
 START = datetime(2026, 11, 1, 23, 55, tzinfo=UTC)
 BOOKS = ("btc_mxn", "eth_mxn", "usd_mxn")
@@ -87,3 +90,64 @@ def _longest(slots: list[tuple[datetime, str | None]]) -> int:
     missing = [at for at, cause in slots if cause]
     runs = groupby(enumerate(missing), key=lambda pair: pair[1] - pair[0] * SECOND)
     return max((len(list(members)) for _, members in runs), default=0)
+
+
+def assert_exact(warehouse: Warehouse) -> None:
+    """Each expected second of each book is an observation or in a gap, and in one only."""
+    wrong = warehouse.rows(
+        """
+        with expected as (
+            select run_id, book, slot
+            from ops.monitored, unnest(books) as book,
+                generate_series(monitored_from, monitored_until - interval '1 second', '1 second')
+                as slot
+        ),
+        found as (
+            select run_id, book, received_at as slot from raw.bitso_order_books
+            where channel = 'diff-orders'
+            union all
+            select run_id, book, slot
+            from ops.gaps,
+                generate_series(gap_from, gap_until - interval '1 second', '1 second') as slot
+        )
+        (select 'lost', * from (select * from expected except all select * from found) as a)
+        union all
+        (select 'too many', * from (select * from found except all select * from expected) as b)
+        union all
+        (select 'twice', min(run_id), book, slot from expected group by book, slot
+            having count(*) > 1)
+        """
+    )
+    assert wrong == []
+    assert warehouse.rows(
+        "select run_id from ops.runs inner join ops.monitored using (run_id) where rows_inserted "
+        "<> (select count(*) from raw.bitso_order_books as raw where raw.run_id = runs.run_id)"
+    ) == []  # fmt: skip
+
+
+def assert_equal_to_the_simulators(
+    warehouse: Warehouse, simulator: Simulator, depth: int
+) -> timedelta:
+    """Each sample is the simulator's own book after the same frame; returns how old they were."""
+    live = simulator.live
+    assert live
+    rows = warehouse.rows(
+        "select book, sequence, bid, ask, payload from raw.bitso_order_books "
+        "where channel = 'diff-orders'"
+    )
+    assert rows
+    oldest = timedelta(0)
+    for book, sequence, bid, ask, payload in rows:
+        history = live.books[book].history
+        state = history[sequence]
+        for name, best, levels in (("bids", bid, state.bids), ("asks", ask, state.asks)):
+            assert _numbers(payload[name]) == [(one.price, one.amount) for one in levels][:depth]
+            assert best == (levels[0].price if levels else None)
+        if following := history.get(sequence + 1):
+            sampled_at = datetime.fromisoformat(payload["sampled_at"])
+            oldest = max(oldest, sampled_at - following.at)
+    return oldest
+
+
+def _numbers(levels: list[list[str]]) -> list[tuple[Decimal, Decimal]]:
+    return [(Decimal(price), Decimal(amount)) for price, amount in levels]

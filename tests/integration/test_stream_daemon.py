@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from loader.stream import Options, Stream
 from loader.warehouse import connect
 from tests.conftest import Warehouse
 from tests.exchange.server import SimulatedClock, Simulator
-from tests.integration.test_stream_ledger import assert_exact
+from tests.watch import assert_equal_to_the_simulators, assert_exact
 
 SPEED = 20
 BOOKS = ("btc_usd", "eth_usd", "btc_mxn")
@@ -79,7 +78,7 @@ class Rig:
 
         asyncio.run(both())
         assert_exact(self.warehouse)
-        self.assert_equal_to_the_simulators()
+        assert_equal_to_the_simulators(self.warehouse, self.simulator, depth=5)
 
     def is_in_step(self) -> bool:
         """Whether every book is."""
@@ -118,24 +117,6 @@ class Rig:
         return dict(
             self.warehouse.rows("select cause, sum(missing_slots) from ops.gaps group by 1")
         )
-
-    def assert_equal_to_the_simulators(self) -> None:
-        """Each sample is the simulator's own book after the same frame."""
-        live = self.simulator.live
-        assert live
-        rows = self.warehouse.rows(
-            "select book, sequence, bid, ask, payload from raw.bitso_order_books"
-        )
-        assert rows
-        for book, sequence, bid, ask, payload in rows:
-            state = live.books[book].history[sequence]
-            for name, best, levels in (("bids", bid, state.bids), ("asks", ask, state.asks)):
-                assert _numbers(payload[name]) == [(one.price, one.amount) for one in levels][:5]
-                assert best == (levels[0].price if levels else None)
-
-
-def _numbers(levels: list[list[str]]) -> list[tuple[Decimal, Decimal]]:
-    return [(Decimal(price), Decimal(amount)) for price, amount in levels]
 
 
 @pytest.fixture
