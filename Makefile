@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
 
-.PHONY: help setup run stop ci lint test docs bench lock clean
+.PHONY: help setup run stop ci lint test docs bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,8 +52,11 @@ docs: .venv/dev.stamp ## Draw docs/erd.md, the diagram of target, from the proje
 	@$(BIN)/loader init > /dev/null
 	@$(BIN)/python docs/erd.py docs/erd.md
 
-bench: .venv/bench.stamp ## Measure speed against named baselines (about 20 minutes)
+bench: .venv/bench.stamp ## Measure speed against named baselines (about 40 minutes)
 	$(BIN)/python -m tests.bench
+
+soak: .venv/dev.stamp ## The stream over all books for ten real minutes, twice (about 25 minutes)
+	$(BIN)/pytest -q -s tests/soak.py
 
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra dev -o requirements/dev.lock $(LOCK_OPTIONS)

@@ -1,7 +1,7 @@
 """What an alert says, to people and to machines."""
 
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from loader.alert_plan import Delivery
 from loader.alert_store import Coverage
@@ -73,5 +73,6 @@ def _instant(value: datetime) -> str:
 def _coverage(coverage: Coverage | None) -> str:
     if coverage is None:
         return "not known yet"
-    share = _number(round(coverage.share * 100, 1))
-    return f"{share} % of the hour from {_instant(coverage.hour)}"
+    # Never rounded up to all of it.
+    share = _number((coverage.share * 100).quantize(Decimal("0.1"), ROUND_FLOOR))
+    return f"{share} % of the {coverage.span} from {_instant(coverage.since)}"

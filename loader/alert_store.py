@@ -106,6 +106,25 @@ select
     ),
     (select min(retry_at) from ops.alert_deliveries where retry_at > clock_timestamp())
 """
+_COVERAGE = """
+(
+    select window_start as since, '10 minutes' as span, cast(observed as numeric) / expected
+    from marts.observation_coverage
+    where book = %(book)s and window_start <= %(until)s
+    order by window_start desc
+    limit 1
+)
+union all
+(
+    select hour, 'hour', coverage
+    from marts.spread_hourly
+    where book = %(book)s and threshold_pct = %(threshold)s and hour <= %(until)s
+    order by hour desc
+    limit 1
+)
+order by since desc, span
+limit 1
+"""
 
 
 class Horizon(NamedTuple):
@@ -117,9 +136,10 @@ class Horizon(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """How much of an hour was observed, 0 to 1."""
+    """How much of a stretch of time was observed, 0 to 1."""
 
-    hour: datetime
+    since: datetime
+    span: str
     share: Decimal
 
 
@@ -217,11 +237,17 @@ def finish(cursor: Any, delivery_id: int, error: str | None, retry: datetime | N
 
 
 def coverage(cursor: Any, episode: Episode) -> Coverage | None:
-    """Of the latest hour that is modelled and not after the alert."""
+    """Of the latest time that is modelled and not after the alert.
+
+    Of ten minutes where the stream watched the book, else of an hour.
+    """
     cursor.execute(
-        "select hour, coverage from marts.spread_hourly "
-        "where book = %s and threshold_pct = %s and hour <= %s order by hour desc limit 1",
-        (episode.book, episode.threshold_pct, episode.seen_until),
+        _COVERAGE,
+        {
+            "book": episode.book,
+            "threshold": episode.threshold_pct,
+            "until": episode.seen_until,
+        },
     )
     row = cursor.fetchone()
     return Coverage(*row) if row else None

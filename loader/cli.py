@@ -39,6 +39,7 @@ from loader.spool import Spool
 from loader.status import status_table, statuses
 from loader.stream import Options, Stream
 from loader.termination import Terminated
+from loader.transform import transform
 from loader.warehouse import Run, connect, endpoint, migrate
 
 
@@ -191,23 +192,34 @@ def _instant(text: str | None) -> datetime | None:
         ) from None
 
 
+def _time_option(name: str, help_text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    return click.option(
+        name,
+        callback=lambda _context, _option, text: _instant(text),
+        metavar="TIME",
+        help=help_text,
+    )
+
+
+@main.command("transform")
+@_time_option("--since", "Rebuild the hours from this instant on from raw.")
+@_time_option("--until", "Up to this instant; by default now.")
+def transform_command(since: datetime | None, until: datetime | None) -> None:
+    """Run the models over what is new, or again over a stretch of time, from raw."""
+    run = transform(since, until)
+    what = " until ".join([run.detail["since"], run.detail["until"]]) if since else "what is new"
+    click.echo(f"transform: {what} (run {run.run_id})")
+
+
 @main.group()
 def lake() -> None:
     """Observations as files, one for each book and ten minutes: out, and in from old lakes."""
 
 
 @lake.command("export")
-@click.option(
-    "--since",
-    callback=lambda _context, _option, text: _instant(text),
-    metavar="TIME",
-    help="From this instant; by default from where the last export ended.",
-)
-@click.option(
-    "--until",
-    callback=lambda _context, _option, text: _instant(text),
-    metavar="TIME",
-    help="Until before this instant; by default the last window that is over and modelled.",
+@_time_option("--since", "From this instant; by default from where the last export ended.")
+@_time_option(
+    "--until", "Until before this instant; by default the last window that is over and modelled."
 )
 @click.option("--to", metavar="DIR|URI", help="A directory, or s3://...; see WAREHOUSE_LAKE.")
 @click.option(

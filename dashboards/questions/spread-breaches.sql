@@ -4,9 +4,9 @@ description: >-
   How many times in each hour the spread of a book was above a threshold,
   any value, between two instants. Hours are whole, those of both ends
   included, and every book of the period has a row for every one, from the
-  first to the last with any observation. Coverage is the share of the hour,
-  0 to 1, that was observed: of its slots, each as long as the interval of
-  its fastest feed, those with an observation.
+  first to the last that was observed or should have been. Coverage is the
+  share of the hour, 0 to 1, that was observed: of its slots, each as long as
+  the interval of its fastest feed, those with an observation.
 display: table
 parameters:
   book:
@@ -23,7 +23,7 @@ parameters:
     description: First day (reporting time zone) or instant.
   to:
     type: instant
-    unset: the latest day with an observation
+    unset: the latest day that was observed or should have been
     description: Last day (reporting time zone) or instant.
 */
 with
@@ -53,7 +53,11 @@ asked as (
 ),
 
 latest as (
-    select max(hour) as seen_at from spread_hourly
+    select
+        greatest(
+            (select max(hour) from spread_hourly),
+            (select max(window_start) from marts.observation_coverage)
+        ) as seen_at
 ),
 
 -- An instant is longer than a date, and is the last one itself.
@@ -134,11 +138,41 @@ observed_hours as (
         )
 ),
 
+-- In which nothing may have been observed.
+watched_hours as (
+    select
+        book,
+        date_trunc('hour', window_start, 'UTC') as hour
+    from marts.observation_coverage
+    where
+        window_start
+        > (select period.first_instant from period) - interval '1 hour'
+        and date_trunc('hour', window_start, 'UTC')
+        > (select period.first_instant from period) - interval '1 hour'
+        and window_start <= (select period.last_instant from period)
+        and (
+            cast(:book as text) is null
+            or book = (select asked.book from asked)
+        )
+),
+
+known_hours as (
+    select
+        observed_hours.book,
+        observed_hours.hour
+    from observed_hours
+    union distinct
+    select
+        watched_hours.book,
+        watched_hours.hour
+    from watched_hours
+),
+
 bounds as (
     select
-        min(observed_hours.hour) as first_hour,
-        max(observed_hours.hour) as last_hour
-    from observed_hours
+        min(known_hours.hour) as first_hour,
+        max(known_hours.hour) as last_hour
+    from known_hours
 ),
 
 -- Any other threshold is counted here.
@@ -177,8 +211,8 @@ hours as (
 ),
 
 books as (
-    select distinct observed_hours.book
-    from observed_hours
+    select distinct known_hours.book
+    from known_hours
 ),
 
 final as (

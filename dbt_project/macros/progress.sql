@@ -9,15 +9,17 @@
     Whether the run of a row has not been taken in by a model yet; when it is
     rebuilt, whether it has finished. An array, for Postgres hands it down to
     the index of every partition, below unions too, which it does with no join.
+    In a replay, the rows of its time, whatever has been taken in.
 #}
-{% macro is_pending(run_id, model_name) -%}
-    {% if is_incremental() -%}
+{% macro is_pending(run_id, model_name, instant) -%}
+    {% if is_incremental() and not is_replay() -%}
         {{ run_id }} = any(array(
             select runs.run_id
             from {{ ref('stg_pipeline__finished_runs') }} as runs
             where runs.cut > {{ taken_in(model_name) }}
         ))
     {%- else -%}
+        {% if is_replay() %}{{ is_replayed(instant) }} and {% endif -%}
         {{ run_id }} in (
             select runs.run_id
             from {{ ref('stg_pipeline__finished_runs') }} as runs
@@ -73,9 +75,10 @@
 
 {#
     Post-hook: what the model has taken in. A model that reads another one is
-    as far as that one is.
+    as far as that one is. A replay takes in nothing that is new.
 #}
 {% macro remember_progress(model_name, source_model=none, settings="''") -%}
+    {% if source_model or not is_replay() %}
     insert into {{ ref('stg_pipeline__progress') }}
     (model_name, cut, settings_digest)
     values (
@@ -86,6 +89,7 @@
     on conflict (model_name) do update set
         cut = excluded.cut,
         settings_digest = excluded.settings_digest
+    {% endif %}
 {%- endmacro %}
 
 

@@ -360,6 +360,18 @@
             {{ start_of('hour', 'known.last_observed_at') }} as hour
         from {{ this }} as known
         where known.closed_at is null
+        {% if is_replay() %}
+            -- Also where nothing is left that could have changed.
+            union distinct
+            select
+                books.book,
+                generate_series(
+                    timestamptz '{{ var('since') }}',
+                    timestamptz '{{ var('until') }}' - interval '1 hour',
+                    interval '1 hour'
+                ) as hour
+            from {{ ref('books') }} as books
+        {% endif %}
 
     ),
 

@@ -65,6 +65,7 @@ create table ops.gaps (
     )
 );
 create index gaps_run on ops.gaps (run_id);
+create index gaps_until on ops.gaps (gap_until);
 
 comment on table ops.gaps is
 'Seconds of a book that were not observed, with the cause';

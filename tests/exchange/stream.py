@@ -55,7 +55,7 @@ class _Client:
         """Be gone without a word."""
         transport = self.connection.transport
         raw = transport.get_extra_info("socket")
-        if raw is not None:
+        if raw is not None and raw.fileno() >= 0:  # it has not just gone by itself
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 

@@ -35,7 +35,10 @@ create table marts.spread_alerts_live (
 create table marts.spread_hourly (
     book text, hour timestamptz, threshold_pct numeric(18, 12), coverage numeric
 );
-grant select on marts.spread_alerts_live, marts.spread_hourly to warehouse_loader
+create table marts.observation_coverage (
+    book text, window_start timestamptz, expected integer, observed integer
+);
+grant select on all tables in schema marts to warehouse_loader
 """
 
 
@@ -142,6 +145,31 @@ def announce(warehouse: Warehouse) -> None:
 
 def events(received: list[Received]) -> list[tuple[str, str]]:
     return [(one.body["book"], one.body["event"]) for one in received]
+
+
+def test_a_book_that_the_stream_watches_has_the_coverage_of_ten_minutes(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    for book, ago in (("btc_mxn", 20), ("usd_mxn", 70)):
+        alerts.rows(
+            "insert into marts.spread_hourly values (%s, %s, 0.5, 0.25)", book, minutes_ago(60)
+        )
+        alerts.rows(
+            "insert into marts.observation_coverage values (%s, %s, 9, 3), (%s, %s, 9999, 9998)",
+            book, minutes_ago(ago + 10), book, minutes_ago(ago),
+        )  # fmt: skip
+        put(alerts, book)
+    send(hook)
+    lines = {
+        one.body["book"]: one.body["message"].splitlines()[-1].replace("Z", "")
+        for one in hook.received
+    }
+    assert lines == {
+        # It is not all of it.
+        "btc_mxn": f"coverage: 99.9 % of the 10 minutes from {minutes_ago(20):%Y-%m-%dT%H:%M:%S}",
+        # The stream ended before.
+        "usd_mxn": f"coverage: 25 % of the hour from {minutes_ago(60):%Y-%m-%dT%H:%M:%S}",
+    }
 
 
 def test_opened_and_closed_are_delivered_once(alerts: Warehouse, hook: Receiver) -> None:

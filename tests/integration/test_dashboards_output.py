@@ -56,6 +56,10 @@ TABLES = """
         book text, hour timestamptz, threshold_pct numeric, observations bigint,
         breaches bigint, coverage numeric
     );
+    create table marts.observation_coverage (
+        book text, window_start timestamptz, expected integer, observed integer,
+        missing integer, longest_gap_seconds integer
+    );
     create table marts.shared_markets (exchange_id text, base text, target text);
     create table marts.similar_exchanges (
         exchange_id text, exchange_name text, trust_score integer, trust_score_rank integer,

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from loader.stream import Options, Stream
 from loader.warehouse import connect
 from tests.conftest import Warehouse
 from tests.exchange.server import SimulatedClock, Simulator
-from tests.integration.test_stream_ledger import assert_exact
+from tests.watch import assert_equal_to_the_simulators, assert_exact
 
 SPEED = 20
 BOOKS = ("btc_usd", "eth_usd", "btc_mxn")
@@ -79,7 +78,7 @@ class Rig:
 
         asyncio.run(both())
         assert_exact(self.warehouse)
-        self.assert_equal_to_the_simulators()
+        assert_equal_to_the_simulators(self.warehouse, self.simulator, depth=5)
 
     def is_in_step(self) -> bool:
         """Whether every book is."""
@@ -89,7 +88,9 @@ class Rig:
         """Wait for something to come true; real seconds."""
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "it did not come"
+            assert time.monotonic() < deadline, (
+                f"it did not come: {self.causes()}, {self.simulator.faults.in_force()}"
+            )
             await asyncio.sleep(0.005)
 
     async def until_gap(self, cause: str, *, then_in_step: bool = True) -> None:
@@ -97,6 +98,15 @@ class Rig:
         await self.until(lambda: cause in self.causes())
         if then_in_step:
             await self.until(self.is_in_step)
+
+    async def cause(self, cause: str, *faults: dict[str, Any]) -> None:
+        """Have faults come until a gap does: one may hit a frame that a snapshot made old news."""
+        while cause not in self.causes():
+            self.simulator.faults.clear()
+            for fault in faults:
+                self.simulator.faults.add(**fault, times=1)
+            await self.let_pass(10)
+        await self.until(self.is_in_step)
 
     async def let_pass(self, seconds: float) -> None:
         """Let so much of the daemon's time pass."""
@@ -107,24 +117,6 @@ class Rig:
         return dict(
             self.warehouse.rows("select cause, sum(missing_slots) from ops.gaps group by 1")
         )
-
-    def assert_equal_to_the_simulators(self) -> None:
-        """Each sample is the simulator's own book after the same frame."""
-        live = self.simulator.live
-        assert live
-        rows = self.warehouse.rows(
-            "select book, sequence, bid, ask, payload from raw.bitso_order_books"
-        )
-        assert rows
-        for book, sequence, bid, ask, payload in rows:
-            state = live.books[book].history[sequence]
-            for name, best, levels in (("bids", bid, state.bids), ("asks", ask, state.asks)):
-                assert _numbers(payload[name]) == [(one.price, one.amount) for one in levels][:5]
-                assert best == (levels[0].price if levels else None)
-
-
-def _numbers(levels: list[list[str]]) -> list[tuple[Decimal, Decimal]]:
-    return [(Decimal(price), Decimal(amount)) for price, amount in levels]
 
 
 @pytest.fixture
@@ -155,15 +147,14 @@ def test_without_a_fault_nothing_is_missing_once_it_has_started(rig: Rig) -> Non
 @pytest.mark.parametrize("fault", ["gap", "unreadable"])
 def test_a_fault_of_one_book_costs_only_its_own_step(rig: Rig, fault: str) -> None:
     async def live(rig: Rig) -> None:
-        rig.simulator.faults.add("old_snapshot", "order_book", times=1, argument=50)
-        rig.simulator.faults.add(fault, "btc_usd", times=1)
-        await rig.until_gap("resync")
+        late = {"name": "old_snapshot", "path": "order_book", "argument": 50}
+        await rig.cause("resync", late, {"name": fault, "path": "btc_usd"})
 
     rig.run(live)
     assert rig.warehouse.rows("select distinct book from ops.gaps where cause = 'resync'") == [
         ("btc_usd",)
     ]
-    quarantined = rig.warehouse.rows("select location, reason_code from ops.quarantine")
+    quarantined = rig.warehouse.rows("select distinct location, reason_code from ops.quarantine")
     assert quarantined == ([("btc_usd", "not_json")] if fault == "unreadable" else [])
 
 
@@ -209,8 +200,7 @@ def test_dead_data_on_a_live_connection_is_found(rig: Rig) -> None:
 
 def test_a_snapshot_that_waits_for_the_rate_budget_is_throttled(rig: Rig) -> None:
     async def live(rig: Rig) -> None:
-        rig.simulator.faults.add("status", "order_book", times=1, argument=420)
-        rig.simulator.faults.add("gap", "btc_usd", times=1)
-        await rig.until_gap("throttled")
+        limit = {"name": "status", "path": "order_book", "argument": 420}
+        await rig.cause("throttled", limit, {"name": "gap", "path": "btc_usd"})
 
     rig.run(live)

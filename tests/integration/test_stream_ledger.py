@@ -26,6 +26,7 @@ from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
 from loader.stream_writer import Writer
 from loader.warehouse import connect, single_flight
 from tests.conftest import BIN, Server, Warehouse
+from tests.watch import assert_exact
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BOOKS = ("btc_mxn", "usd_mxn")
@@ -76,39 +77,6 @@ def runs(warehouse: Warehouse) -> list[tuple[Any, ...]]:
         "where job = 'stream' order by run_id",
         NOON, NOON,
     )  # fmt: skip
-
-
-def assert_exact(warehouse: Warehouse) -> None:
-    """Each expected second of each book is an observation or in a gap, and in one only."""
-    wrong = warehouse.rows(
-        """
-        with expected as (
-            select run_id, book, slot
-            from ops.monitored, unnest(books) as book,
-                generate_series(monitored_from, monitored_until - interval '1 second', '1 second')
-                as slot
-        ),
-        found as (
-            select run_id, book, received_at as slot from raw.bitso_order_books
-            where channel = 'diff-orders'
-            union all
-            select run_id, book, slot
-            from ops.gaps,
-                generate_series(gap_from, gap_until - interval '1 second', '1 second') as slot
-        )
-        (select 'lost', * from (select * from expected except all select * from found) as a)
-        union all
-        (select 'too many', * from (select * from found except all select * from expected) as b)
-        union all
-        (select 'twice', min(run_id), book, slot from expected group by book, slot
-            having count(*) > 1)
-        """
-    )
-    assert wrong == []
-    assert warehouse.rows(
-        "select run_id from ops.runs inner join ops.monitored using (run_id) where rows_inserted "
-        "<> (select count(*) from raw.bitso_order_books as raw where raw.run_id = runs.run_id)"
-    ) == []  # fmt: skip
 
 
 # ---------------------------------------------------------------------- ledger

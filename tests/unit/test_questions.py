@@ -26,6 +26,7 @@ QUESTIONS: dict[str, dict[str, str | int | None]] = {
     "spread-observations": {"book": "btc_mxn", "from": None, "to": None},
     "spread-alerts": {"book": None, "threshold": None, "from": None, "to": None},
     "spread-breaches": {"book": None, "threshold": "0.1", "from": None, "to": None},
+    "observation-coverage": {"book": None, "from": None, "to": None},
     "similar-exchanges": {},
     "shared-markets": {"exchange_id": None},
     "exchange-volumes": {"from": None, "to": None},

@@ -13,7 +13,7 @@ with
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where {{ is_pending('run_id', 'assets') }}
+    where {{ is_pending('run_id', 'assets', 'received_at') }}
 
 ),
 

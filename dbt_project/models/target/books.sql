@@ -19,14 +19,14 @@ with
 catalogues as (
 
     select * from {{ ref('stg_bitso__books') }}
-    where {{ is_pending('run_id', 'books') }}
+    where {{ is_pending('run_id', 'books', 'received_at') }}
 
 ),
 
 received_quotes as (
 
     select * from {{ ref('received_quotes') }}
-    where {{ is_pending('run_id', 'books') }}
+    where {{ is_pending('run_id', 'books', 'quoted_at') }}
 
 ),
 

@@ -21,14 +21,14 @@ with
 lists as (
 
     select * from {{ ref('stg_coingecko__exchanges') }}
-    where {{ is_pending('run_id', 'exchanges') }}
+    where {{ is_pending('run_id', 'exchanges', 'received_at') }}
 
 ),
 
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where {{ is_pending('run_id', 'exchanges') }}
+    where {{ is_pending('run_id', 'exchanges', 'received_at') }}
 
 ),
 

@@ -14,12 +14,16 @@
     ~ ref('stg_coingecko__tickers')
 ) %}
 
+-- Its foreign keys hold while it runs: what they point at comes first.
+-- depends_on: {{ ref('assets') }}
+-- depends_on: {{ ref('exchanges') }}
+
 with
 
 tickers as (
 
     select * from {{ ref('stg_coingecko__tickers') }}
-    where {{ is_pending('run_id', 'markets') }}
+    where {{ is_pending('run_id', 'markets', 'received_at') }}
 
 ),
 

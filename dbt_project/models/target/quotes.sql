@@ -4,7 +4,7 @@
         incremental_strategy='upsert',
         unique_key=['book', 'quoted_at', 'feed', 'bid', 'ask'],
         indexes=[{'columns': ['changed_in']}],
-        pre_hook="{{ lock_cuts() }}",
+        pre_hook=["{{ lock_cuts() }}", "{{ forget_replayed('quoted_at') }}"],
         post_hook="{{ remember_progress('quotes') }}",
     )
 }}
@@ -16,12 +16,15 @@
     ~ ref('received_quotes') ~ ' group by 1'
 ) %}
 
+-- Its foreign key holds while it runs: the books come first.
+-- depends_on: {{ ref('books') }}
+
 with
 
 received_quotes as (
 
     select * from {{ ref('received_quotes') }}
-    where {{ is_pending('run_id', 'quotes') }}
+    where {{ is_pending('run_id', 'quotes', 'quoted_at') }}
 
 ),
 
@@ -151,7 +154,8 @@ changed as (
             round((ranked.ask - ranked.bid) * 100 / ranked.ask, 12)
             as numeric(56, 12)
         ) as spread,
-        {{ latest_cut() }} as changed_in,
+        -- A replay is later than all that is modelled already.
+        {{ latest_cut() }}{{ ' + 1' if is_replay() }} as changed_in,
 
         ---------- booleans
         ranked.is_primary

@@ -4,7 +4,10 @@
         incremental_strategy='upsert',
         unique_key=['exchange_id', 'observed_at'],
         indexes=[{'columns': ['observed_at']}],
-        pre_hook="{{ lock_cuts(shared=true) }}",
+        pre_hook=[
+            "{{ lock_cuts(shared=true) }}",
+            "{{ forget_replayed('observed_at') }}",
+        ],
         post_hook="{{ remember_progress('exchange_volumes') }}",
     )
 }}
@@ -20,7 +23,7 @@ with
 exchanges as (
 
     select * from {{ ref('stg_coincap__exchanges') }}
-    where {{ is_pending('run_id', 'exchange_volumes') }}
+    where {{ is_pending('run_id', 'exchange_volumes', 'received_at') }}
 
 ),
 

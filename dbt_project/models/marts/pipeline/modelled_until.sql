@@ -4,7 +4,7 @@
 #}
 {% set readers = {
     'bitso_tickers': ['books', 'quotes'],
-    'bitso_order_books': ['books', 'quotes'],
+    'bitso_order_books': ['books', 'observation_coverage', 'quotes'],
     'spread_observations': ['books', 'quotes'],
     'bitso_books': ['books'],
     'coingecko_exchanges': ['exchanges'],

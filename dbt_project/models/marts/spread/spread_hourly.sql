@@ -3,7 +3,9 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['book', 'hour'],
-        pre_hook="{{ lock_cuts(shared=true) }}",
+        pre_hook=[
+            "{{ lock_cuts(shared=true) }}", "{{ forget_replayed('hour') }}",
+        ],
         post_hook="{{ remember_progress(
             'spread_hourly', 'quotes', spread_settings()
         ) }}",

@@ -30,6 +30,13 @@ runs as (
 
 ),
 
+-- What saw nothing says that there was nothing to see.
+monitored as (
+
+    select * from {{ ref('stg_pipeline__monitored') }}
+
+),
+
 known_runs as (
 
     {% if is_incremental() %}
@@ -77,7 +84,13 @@ new_runs as (
     cross join settled
     where
         runs.status = 'succeeded'
-        and runs.rows_inserted > 0
+        and (
+            runs.rows_inserted > 0
+            or exists (
+                select 1 from monitored
+                where monitored.run_id = runs.run_id
+            )
+        )
         and not exists (
             select 1 from known_runs
             where known_runs.run_id = runs.run_id

@@ -1,0 +1,163 @@
+"""`make soak`: the daemon, all books, a real clock; ten minutes without a fault, ten with many.
+
+No part of `make ci`. The exchange is the simulator, in this process; its rate limit is Bitso's.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests import market
+from tests.conftest import BIN, Warehouse
+from tests.exchange.market import BOOKS
+from tests.exchange.server import Simulator
+from tests.watch import assert_equal_to_the_simulators, assert_exact
+
+SECONDS = 600
+FRAMES_PER_SECOND = 250
+DEPTH = 10
+TESTS = ("every_expected_second_is_observed_or_missing", "no_second_is_observed_twice")
+# What may befall a book, and what a connection; with how often it comes.
+FAULTS: list[tuple[int, dict[str, Any]]] = [
+    (8, {"name": "gap"}),
+    (4, {"name": "duplicate"}),
+    (4, {"name": "reordered_keys"}),
+    (4, {"name": "unreadable"}),
+    (4, {"name": "cancel_side", "argument": "bids"}),
+    (4, {"name": "old_snapshot", "path": "order_book", "argument": 40}),
+    (2, {"name": "slow", "path": "order_book", "argument": 3}),
+    (2, {"name": "status", "path": "order_book", "argument": 500}),
+    (1, {"name": "status", "path": "order_book", "argument": 420}),
+    (2, {"name": "dead_data", "times": 40}),
+    (2, {"name": "slow_first_frame", "path": "", "argument": 2}),
+    (2, {"name": "cut_frame", "path": ""}),
+    (1, {"name": "stall", "path": ""}),
+    (2, {"name": "disconnect", "path": ""}),
+    (1, {"name": "close", "path": ""}),
+    (1, {"name": "refuse", "path": "", "argument": 429}),
+]
+
+pytestmark = pytest.mark.timeout(3 * SECONDS)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(frames_per_second=FRAMES_PER_SECOND) as simulator:
+        yield simulator
+
+
+@contextmanager
+def streaming(
+    warehouse: Warehouse, simulator: Simulator, *, is_killed: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`loader stream` over all books, to its end within five seconds."""
+    process = subprocess.Popen(
+        [BIN / "loader", "stream"],
+        env={
+            **os.environ,
+            **simulator.environment,
+            "WAREHOUSE_BOOKS": ",".join(BOOKS),
+            "WAREHOUSE_STREAM_DEPTH": str(DEPTH),
+            "WAREHOUSE_STREAM_SPOOL_DIR": str(warehouse.directory / "spool"),
+        },
+        cwd=warehouse.directory, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+        process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
+        assert process.wait(5) == (-signal.SIGKILL if is_killed else 143)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def torment(simulator: Simulator, chance: random.Random, seconds: float) -> None:
+    """A fault every three seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        [(_, fault)] = chance.choices(FAULTS, [often for often, _ in FAULTS])
+        simulator.faults.add(**{"path": chance.choice(list(BOOKS)), "times": 1, **fault})
+        time.sleep(3)
+
+
+def until_in_step(warehouse: Warehouse) -> datetime:
+    """Wait until there is a second with all books; more than 50 snapshots a minute are not had."""
+    deadline = time.monotonic() + 240
+    while True:
+        rows = warehouse.rows(
+            "select received_at from raw.bitso_order_books "
+            "where received_at > now() - interval '5 seconds' "
+            "group by 1 having count(*) = %s order by 1 desc limit 1",
+            len(BOOKS),
+        )
+        if rows:
+            [(at,)] = rows
+            assert isinstance(at, datetime)
+            return at
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def assert_the_models_agree(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    market.build(warehouse)
+    done = warehouse.dbt("test", "--select", *TESTS)
+    assert all(f"PASS {name}" in done.stdout for name in TESTS)
+
+
+def tell(*lines: str) -> None:
+    sys.stdout.write("\n".join(["", *lines, ""]))
+
+
+def test_without_a_fault_every_second_of_every_book_is_there(
+    warehouse: Warehouse, simulator: Simulator
+) -> None:
+    with streaming(warehouse, simulator):
+        since = until_in_step(warehouse)
+        time.sleep(SECONDS + 3)
+    ten_minutes = "received_at >= %s and received_at < %s::timestamptz + %s * interval '1 second'"
+    counts = warehouse.rows(
+        "select book, count(*), count(distinct received_at) from raw.bitso_order_books "
+        f"where {ten_minutes} group by 1 order by 1",
+        since, since, SECONDS,
+    )  # fmt: skip
+    assert counts == [(book, SECONDS, SECONDS) for book in sorted(BOOKS)]
+    assert_exact(warehouse)
+    oldest = assert_equal_to_the_simulators(warehouse, simulator, DEPTH)
+    assert_the_models_agree(warehouse)
+    tell(
+        f"{len(counts)} books: {SECONDS} of {SECONDS} each, none missing, none twice",
+        f"every book as the simulator's; a change reached a sample within {oldest}",
+    )
+
+
+def test_with_a_fault_every_few_seconds_every_second_is_accounted_for(
+    warehouse: Warehouse, simulator: Simulator
+) -> None:
+    chance = random.Random(4)
+    end = time.monotonic() + SECONDS
+    lives = 0
+    while (left := end - time.monotonic()) > 0:
+        lives += 1
+        life = min(left, chance.uniform(60, 240))
+        with streaming(warehouse, simulator, is_killed=life < left) as process:
+            torment(simulator, chance, life)
+            assert process.poll() is None
+        time.sleep(chance.uniform(0, 5))
+    assert_exact(warehouse)
+    assert_equal_to_the_simulators(warehouse, simulator, DEPTH)
+    assert_the_models_agree(warehouse)
+    causes = warehouse.rows("select cause, sum(missing_slots) from ops.gaps group by 1 order by 1")
+    [(rows,)] = warehouse.rows("select count(*) from raw.bitso_order_books")
+    tell(
+        f"{lives} lives; {rows} observations, {dict(causes)} missing: every second is accounted for"
+    )
