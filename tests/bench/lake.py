@@ -35,8 +35,8 @@ YEAR = 365
 DAY_SECONDS = 86_400
 SECONDS_OF_WINDOW = int(WINDOW.total_seconds())
 COLUMNS = "received_at timestamptz, book text, bid numeric, ask numeric, spread numeric"
-BARE = f"create table public.bare ({COLUMNS})"
-INSERT = "insert into public.bare values (%s, %s, %s, %s, %s)"
+BARE = f"create table public.bare_lake ({COLUMNS})"
+INSERT = "insert into public.bare_lake values (%s, %s, %s, %s, %s)"
 # What the presets are held against: layouts that know less of a file.
 POORER = ("book", "date", "year,month")
 
@@ -62,7 +62,7 @@ def imports(server: Server, directory: Path, days: int, repeats: int) -> None:
         "loader lake import, Parquet": lambda _: list(import_lake(directory / "parquet")),
         "loader lake import, CSV": lambda _: list(import_lake(directory / "csv")),
         "COPY of one file of CSV, unchecked": lambda warehouse: psql(
-            warehouse, f"\\copy public.bare from '{one_file}' (format csv)"
+            warehouse, f"\\copy public.bare_lake from '{one_file}' (format csv)"
         ),
         "csv.reader and execute_batch": lambda _: _execute_batch(directory / "csv"),
     }

@@ -34,6 +34,7 @@ def stream(server: Server, directory: Path, frames: int, seconds: int) -> None:
         _throughput(process, feed, frames)
         _wait_until_seen(warehouse, frames)
         _jitter(warehouse, process, feed, seconds)
+    _bytes(warehouse)
     server.drop(warehouse)
 
 
@@ -95,6 +96,18 @@ def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds
             ("longest", f"{longest:.2f} ms"),
             ("CPU of the daemon", f"{cpu / took * 100:.1f} % of a core"),
         ],
+    )
+
+
+def _bytes(warehouse: Warehouse) -> None:
+    [(size, samples)] = warehouse.rows(
+        "select sum(pg_total_relation_size(inhrelid)), "
+        "(select count(*) from raw.bitso_order_books) "
+        "from pg_inherits where inhparent = 'raw.bitso_order_books'::regclass"
+    )
+    show(
+        "Stream: a sample with ten levels a side in raw, its indexes included",
+        [("bytes", f"{size / samples:.0f}"), ("samples", f"{samples:,}")],
     )
 
 
