@@ -18,6 +18,9 @@ RANKS = ("stream", "order_book", "ticker")
 INTERVALS = {"stream": 1, "order_book": 300, "ticker": 60}
 SELECTION = ["resource_type:seed", "+marts.spread", "+marts.exchanges", "+marts.pipeline"]
 
+# The run that brought a row, the cut that it changed in: another history has others.
+BOOKKEEPING = {"run_id", "changed_in"}
+
 
 class Quote(NamedTuple):
     """One raw row of a ticker or an order book."""
@@ -120,6 +123,28 @@ def open_run(warehouse: Warehouse, job: str = "tickers") -> int:
 def build(warehouse: Warehouse, *options: str) -> None:
     """Run the models over the market, as the schedule does."""
     warehouse.dbt("run", "--select", *SELECTION, *options)
+
+
+def digests(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """Rows, and the checksum of all of them, of each table."""
+    found = {}
+    for table in tables:
+        schema, name = table.split(".")
+        columns = ", ".join(
+            column
+            for (column,) in warehouse.rows(
+                "select column_name from information_schema.columns "
+                "where table_schema = %s and table_name = %s order by 1",
+                schema, name,
+            )
+            if column not in BOOKKEEPING
+        )  # fmt: skip
+        row = f"cast(row({columns}) as text)"
+        [found[table]] = warehouse.rows(
+            f"select count(*), md5(coalesce(string_agg(md5({row}), '' order by {row}), '')) "
+            f"from {table}"
+        )
+    return found
 
 
 # --- the oracle -------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ def imports(server: Server, directory: Path, days: int, repeats: int) -> None:
                 psql(warehouse, BARE)
                 times.append(seconds(partial(work, warehouse)))
         speeds[name] = rows / median(times)
-    others = max(speeds["csv.reader and execute_batch"], 1)
+    others = speeds["csv.reader and execute_batch"]
     show(
         f"{rows:,} observations in {days * 144 * len(BOOKS):,} files, median of {repeats} "
         "(ratio to execute_batch)",

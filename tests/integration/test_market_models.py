@@ -3,7 +3,6 @@
 import random
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
@@ -20,8 +19,6 @@ WATCHED = [
     Threshold("eth_mxn", Decimal("0.2"), Decimal("0.1"), 3, "desk,pager"),
     Threshold("usd_mxn", Decimal("0.5"), Decimal("0.45"), 2, "desk"),
 ]
-# What a model over the cuts of one history can not have in common with that of another.
-BOOKKEEPING = {"changed_in"}
 TABLES = (
     "target.quotes", "target.books", "target.exchanges", "target.assets", "target.markets",
     "marts.spread_observations", "marts.spread_hourly", "marts.spread_alerts",
@@ -44,27 +41,6 @@ def watched(warehouse: Warehouse) -> Warehouse:
         "('mxn_usd', 0.5, 0.45, 2, 'desk')"
     )
     return warehouse
-
-
-def digests(warehouse: Warehouse) -> dict[str, Any]:
-    """One checksum a table, of all rows in the order of all columns."""
-    found = {}
-    for table in TABLES:
-        schema, name = table.split(".")
-        columns = ", ".join(
-            column
-            for (column,) in warehouse.rows(
-                "select column_name from information_schema.columns "
-                "where table_schema = %s and table_name = %s order by 1",
-                schema, name,
-            )
-            if column not in BOOKKEEPING
-        )  # fmt: skip
-        [found[table]] = warehouse.rows(
-            f"select count(*), md5(string_agg(md5(cast(({columns}) as text)), '' "
-            f"order by cast(({columns}) as text))) from {table}"
-        )
-    return found
 
 
 def check(warehouse: Warehouse, quotes: list[Quote]) -> None:
@@ -108,9 +84,9 @@ def test_shuffled_split_late_and_repeated_rows_make_the_same_marts(
     market.load(watched, late, slow_run)
     market.build(watched)
     check(watched, quotes)
-    incremental = digests(watched)
+    incremental = market.digests(watched, TABLES)
     market.build(watched, "--full-refresh")
-    assert digests(watched) == incremental
+    assert market.digests(watched, TABLES) == incremental
     check(watched, quotes)
 
 
@@ -151,12 +127,12 @@ def test_a_change_of_thresholds_holds_for_all_of_history(watched: Warehouse) -> 
         "update reference.spread_thresholds set threshold_pct = 0.3 where threshold_pct = 0.1"
     )
     market.build(watched)
-    incremental = digests(watched)
+    incremental = market.digests(watched, TABLES)
     assert watched.rows("select distinct threshold_pct from marts.spread_hourly order by 1") == [
         (Decimal(pct),) for pct in ("0.2", "0.3", "0.5", "1")
     ]
     market.build(watched, "--full-refresh")
-    assert digests(watched) == incremental
+    assert market.digests(watched, TABLES) == incremental
 
 
 def test_the_live_view_is_what_dbt_would_say_next(watched: Warehouse) -> None:
@@ -219,12 +195,12 @@ def test_a_full_refresh_refuses_to_forget(watched: Warehouse) -> None:
     quotes = [quote for quote in market.market(7) if quote.feed == "ticker"]
     market.load(watched, quotes)
     market.build(watched)
-    before = digests(watched)
+    before = market.digests(watched, TABLES)
     watched.rows(f"drop table raw.bitso_tickers_{START:%Y%m%d}")
     market.build(watched)
     failed = watched.dbt("run", "--full-refresh", "--select", "quotes", check=False)
     assert "quotes knows of ticker from before what raw still holds" in failed.stdout
-    assert digests(watched) == before
+    assert market.digests(watched, TABLES) == before
 
 
 def test_market_runs_leave_the_user_tables_alone_and_the_other_way_round(

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from loader.settings import PROJECT_ROOT
+from tests import market
 from tests.conftest import BIN, Server, Warehouse
 from tests.watch import BOOKS, START, Watch
 
@@ -21,31 +22,18 @@ RECORDINGS = PROJECT_ROOT / "seeds" / "market"
 OF_THE_RUNS = {"pipeline_runs", "modelled_until"}
 # As of now.
 OF_NOW = {"spread_alerts_live"}
-# The run that brought a row, the cut that it changed in.
-BOOKKEEPING = {"run_id", "changed_in"}
-
 Digests = dict[str, tuple[int, str]]
 Load = Callable[[Warehouse], None]
 
 
 def digests(warehouse: Warehouse) -> Digests:
     """Rows, and the checksum of all of them, of each mart and each table of target."""
-    columns: dict[str, list[str]] = {}
-    for table, column in warehouse.rows(
-        "select table_schema || '.' || table_name, column_name from information_schema.columns "
-        "where table_schema in ('target', 'marts') and table_name <> all(%s) "
-        "and column_name <> all(%s) order by 1, 2",
-        [*OF_THE_RUNS, *OF_NOW], list(BOOKKEEPING),
-    ):  # fmt: skip
-        columns.setdefault(table, []).append(column)
-    found: Digests = {}
-    for table, names in columns.items():
-        row = f"cast(row({', '.join(names)}) as text)"
-        [found[table]] = warehouse.rows(
-            f"select count(*), md5(coalesce(string_agg(md5({row}), '' order by {row}), '')) "
-            f"from {table}"
-        )
-    return found
+    tables = warehouse.rows(
+        "select table_schema || '.' || table_name from information_schema.tables "
+        "where table_schema in ('target', 'marts') and table_name <> all(%s) order by 1",
+        [*OF_THE_RUNS, *OF_NOW],
+    )
+    return market.digests(warehouse, [table for (table,) in tables])
 
 
 def write_lake(root: Path) -> Path:
