@@ -1,22 +1,23 @@
 """The question files: what may be asked, with which parameters, answered by which SQL.
 
-A file is one select over `marts`, after a comment that holds YAML: title, description, display
-and parameters. `:name` in the SQL is the place of a parameter. A parameter that was not given
-is bound with its `default`, or with NULL where it has none: then the SQL finds the default in
-the data, and `unset` says in words what that is.
+A file is one select over `marts`, after a comment that holds YAML: title, description, display,
+chart, columns and parameters. `:name` in the SQL is the place of a parameter. A parameter that
+was not given is bound with its `default`, or with NULL where it has none: then the SQL finds the
+default in the data, and `unset` says in words what that is.
 """
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from dashboards.charts import Chart, Column, Display, Strict
 from loader.errors import TerminalError, UsageError
 
 Value = str | int | date
@@ -30,11 +31,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Parameter(_Strict):
+class Parameter(Strict):
     """One parameter of a question, as its file describes it."""
 
     type: Literal["date", "instant", "integer", "text"]
@@ -115,13 +112,15 @@ def _parse_instant(text: str) -> str:
         raise ValueError(text) from error
 
 
-class Question(_Strict):
+class Question(Strict):
     """One question: its front matter, and its SQL in the form that psycopg2 binds."""
 
     name: str
     title: str
     description: str
-    display: Literal["scalar", "table"]
+    display: Display
+    chart: Chart | None = None
+    columns: dict[str, Column] = Field(default_factory=dict)
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     statement: str
 
@@ -132,6 +131,20 @@ class Question(_Strict):
             odd = ", ".join(sorted(used ^ set(self.parameters)))
             raise ValueError(f"parameters and placeholders differ: {odd}")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_chart_if_it_is_drawn(self) -> "Question":
+        if (self.chart is not None) != (self.display in ("line", "area", "bar")):
+            raise ValueError("a line, area or bar needs a chart, and nothing else has one")
+        return self
+
+    def sql(self, placeholder: Callable[[str], str]) -> str:
+        """Its SQL, with what `placeholder` makes of each parameter's name in the name's place."""
+        return re.sub(
+            r"%%|%\((\w+)\)s",
+            lambda found: placeholder(found[1]) if found[1] else "%",
+            self.statement,
+        )
 
     def bind(self, given: Mapping[str, str]) -> dict[str, Value | None]:
         """A value for every parameter: the given text, checked, or the default.

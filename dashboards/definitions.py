@@ -1,0 +1,205 @@
+"""The dashboards: which questions, where on a grid of 24 columns, behind which filters.
+
+`dashboards/<name>.yml`, one a dashboard. A filter feeds the parameter of its name in every tile
+whose question has one, except where the tile ignores it.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from dashboards.charts import Strict
+from dashboards.questions import Parameter, Question, load_questions, nearest
+from loader.errors import TerminalError, WarehouseError
+
+GRID_COLUMNS = 24
+
+
+class Place(Strict):
+    """Where a tile lies: the grid's row and column of its upper left cell, its size in cells."""
+
+    row: int = Field(ge=0, le=500)
+    col: int = Field(ge=0, lt=GRID_COLUMNS)
+    width: int = Field(ge=1, le=GRID_COLUMNS)
+    height: int = Field(ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _is_on_the_grid(self) -> "Place":
+        if self.col + self.width > GRID_COLUMNS:
+            raise ValueError(
+                f"off the grid: column {self.col} and {self.width} columns of width "
+                f"are more than {GRID_COLUMNS}"
+            )
+        return self
+
+    def overlaps(self, other: "Place") -> bool:
+        """Whether they share a cell."""
+        return (
+            self.row < other.row + other.height
+            and other.row < self.row + self.height
+            and self.col < other.col + other.width
+            and other.col < self.col + self.width
+        )
+
+
+class Tile(Strict):
+    """A question's answer, or a heading."""
+
+    question: str | None = None
+    heading: str | None = Field(None, min_length=1)
+    ignores: tuple[str, ...] = ()
+    at: Place
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> "Tile":
+        if (self.question is None) == (self.heading is None):
+            raise ValueError("a tile is either a question or a heading")
+        return self
+
+    @property
+    def label(self) -> str:
+        """What it is called in a message."""
+        return self.question or f"the heading {self.heading!r}"
+
+
+class Filter(Strict):
+    """A value that the reader of a dashboard may choose.
+
+    `values_from` is a question: the first column of its answer lists what may be chosen.
+    """
+
+    title: str
+    default: str | None = None
+    values_from: str | None = None
+
+
+class Dashboard(Strict):
+    """One dashboard, checked against the questions that it places."""
+
+    name: str
+    title: str
+    description: str
+    filters: dict[str, Filter] = Field(default_factory=dict)
+    tiles: tuple[Tile, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> "Dashboard":
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> Iterator[str]:
+        questions = load_questions()
+        asked = [tile.question for tile in self.tiles if tile.question]
+        used = [each.values_from for each in self.filters.values() if each.values_from]
+        for name in [*asked, *used]:
+            if name not in questions:
+                yield f"no such question: {name}{nearest(name, questions)}"
+        for name in sorted({name for name in asked if asked.count(name) > 1}):
+            yield f"{name} has two tiles"
+        for place, tile in enumerate(self.tiles):
+            for other in self.tiles[:place]:
+                if tile.at.overlaps(other.at):
+                    yield f"{tile.label} overlaps {other.label}"
+            for name in tile.ignores:
+                if name not in self.filters or not _knows(tile, name):
+                    yield f"{tile.label} ignores {name!r}, which would not reach it anyway"
+        for name, chosen in self.filters.items():
+            yield from self._problems_of_filter(name, chosen)
+
+    def _problems_of_filter(self, name: str, chosen: Filter) -> Iterator[str]:
+        parameters = list(self.fed_by(name))
+        if not parameters:
+            yield f"the filter {name!r} is wired to nothing"
+        for parameter in parameters:
+            if _kind(parameter) != _kind(parameters[0]) or (
+                parameter.choices != parameters[0].choices
+            ):
+                yield f"the filter {name!r} feeds parameters of different types"
+            try:
+                parameter.parse(chosen.default) if chosen.default is not None else None
+            except ValueError:
+                yield (
+                    f"the filter {name!r}: default must be {parameter.expected}, "
+                    f"not {chosen.default!a}"
+                )
+
+    def filters_of(self, tile: Tile) -> tuple[str, ...]:
+        """The filters that feed a tile."""
+        return tuple(
+            name for name in self.filters if _knows(tile, name) and name not in tile.ignores
+        )
+
+    def fed_by(self, name: str) -> Iterator[Parameter]:
+        """The parameters that a filter feeds."""
+        for tile in self.tiles:
+            if tile.question and name in self.filters_of(tile):
+                yield load_questions()[tile.question].parameters[name]
+
+    def default_of(self, name: str) -> str | None:
+        """What a filter is set to at first: its own default, or that of all that it feeds."""
+        defaults = {parameter.default for parameter in self.fed_by(name)}
+        own = self.filters[name].default
+        if own is None and len(defaults) == 1:
+            [own] = [None if default is None else str(default) for default in defaults]
+        return own
+
+    def given_to(self, tile: Tile) -> dict[str, str]:
+        """What the filters' defaults give to a tile's question."""
+        defaults = {name: self.default_of(name) for name in self.filters_of(tile)}
+        return {name: text for name, text in defaults.items() if text is not None}
+
+    def question_of(self, tile: Tile) -> Question | None:
+        """The question of a tile; None for a heading."""
+        return load_questions()[tile.question] if tile.question else None
+
+
+def _knows(tile: Tile, name: str) -> bool:
+    return tile.question is not None and name in load_questions()[tile.question].parameters
+
+
+def _kind(parameter: Parameter) -> str:
+    # A day is a way to write an instant, and a filter offers days.
+    return "date" if parameter.type == "instant" else parameter.type
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once: PyYAML would let the last one win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) < len(node.value):
+            raise ValueError(f"line {node.start_mark.line + 1}: a key stands twice")
+        return mapping
+
+
+def parse_dashboard(name: str, text: str) -> Dashboard:
+    """The dashboard in a file's text; raises TerminalError when the file is wrong."""
+    try:
+        definition = yaml.load(text, _Loader)
+        if not isinstance(definition, dict) or "name" in definition:
+            raise ValueError("needs keys such as title and tiles; its name is the file's")
+        return Dashboard(name=name, **definition)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise TerminalError(f"dashboard {name}: {where}{message}") from None
+    except WarehouseError:
+        raise
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise TerminalError(f"dashboard {name}: {' '.join(str(error).split())}") from None
+
+
+@cache
+def load_dashboards() -> dict[str, Dashboard]:
+    """Every dashboard of the package by name, in alphabetical order of the names."""
+    files = sorted(resources.files("dashboards").iterdir(), key=lambda file: file.name)
+    return {
+        name: parse_dashboard(name, file.read_text("utf-8"))
+        for file in files
+        if (name := file.name.removesuffix(".yml")) != file.name
+    }

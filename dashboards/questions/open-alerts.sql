@@ -1,0 +1,53 @@
+/*
+title: Open alerts
+description: >-
+  The episodes that are open this moment, with what came in since the last run
+  of the models: since when, how far above, and when the book was last seen.
+display: table
+columns:
+  threshold_pct: {title: Threshold, unit: "%"}
+  peak_spread: {title: Largest spread, unit: "%", decimals: 3}
+  blind_at: {title: Nothing seen after}
+parameters:
+  book:
+    type: text
+    unset: all books
+    description: One book, by any of its names.
+*/
+with
+
+spread_alerts_live as not materialized (
+    select * from marts.spread_alerts_live
+),
+
+-- A name that nobody knows is asked for as it stands.
+asked as (
+    select
+        coalesce(
+            (
+                select known.book from marts.book_names as known
+                where known.book_name = lower(:book)
+            ),
+            lower(:book)
+        ) as book
+),
+
+final as (
+    select
+        book,
+        trim_scale(threshold_pct) as threshold_pct,
+        opened_at,
+        trim_scale(peak_spread) as peak_spread,
+        last_observed_at,
+        blind_at
+    from spread_alerts_live
+    where
+        closed_at is null
+        and (
+            cast(:book as text) is null
+            or book = (select asked.book from asked)
+        )
+)
+
+select * from final
+order by book, threshold_pct
