@@ -5,6 +5,8 @@ description: >-
   jurisdiction is the one asked, a row for each currency. Deposits without an
   amount are left out, of the count too.
 display: table
+columns:
+  average_amount: {decimals: 2}
 parameters:
   level:
     type: integer

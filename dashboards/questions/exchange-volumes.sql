@@ -4,6 +4,9 @@ description: >-
   Rank and volume of every exchange each time that they were looked at
   between two instants, both included.
 display: table
+columns:
+  volume_usd: {title: Volume, unit: USD, decimals: 0}
+  percent_total_volume: {title: Share, unit: "%", decimals: 2}
 parameters:
   from:
     type: instant

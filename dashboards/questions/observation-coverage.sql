@@ -6,6 +6,12 @@ description: >-
   are missing, and the longest stretch without an observation. Windows of
   ten minutes between two instants, those of both ends included.
 display: table
+columns:
+  window_start: {title: Ten minutes from}
+  expected: {title: Expected, unit: s}
+  observed: {title: Observed, unit: s}
+  missing: {title: Missing, unit: s, warn: {operator: ">", value: 0}}
+  longest_gap_seconds: {title: Longest gap, unit: s}
 parameters:
   book:
     type: text

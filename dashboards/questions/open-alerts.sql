@@ -32,14 +32,14 @@ asked as (
         ) as book
 ),
 
-final as (
+chosen as (
     select
         book,
-        trim_scale(threshold_pct) as threshold_pct,
         opened_at,
-        trim_scale(peak_spread) as peak_spread,
         last_observed_at,
-        blind_at
+        blind_at,
+        trim_scale(threshold_pct) as threshold_pct,
+        trim_scale(peak_spread) as peak_spread
     from spread_alerts_live
     where
         closed_at is null
@@ -47,6 +47,17 @@ final as (
             cast(:book as text) is null
             or book = (select asked.book from asked)
         )
+),
+
+final as (
+    select
+        book,
+        threshold_pct,
+        opened_at,
+        peak_spread,
+        last_observed_at,
+        blind_at
+    from chosen
 )
 
 select * from final

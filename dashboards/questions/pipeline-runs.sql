@@ -4,6 +4,9 @@ description: >-
   What the loader did: the runs that began between two instants, both
   included.
 display: table
+columns:
+  status: {warn: {operator: "=", value: failed}}
+  rows_quarantined: {warn: {operator: ">", value: 0}}
 parameters:
   job:
     type: text

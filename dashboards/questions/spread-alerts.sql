@@ -5,6 +5,10 @@ description: >-
   that is watched, of those that were open between two instants, both
   included.
 display: table
+columns:
+  threshold_pct: {title: Threshold, unit: "%"}
+  peak_spread: {title: Largest spread, unit: "%", decimals: 3}
+  close_reason: {title: Closed because, warn: {operator: "=", value: blind}}
 parameters:
   book:
     type: text

@@ -7,7 +7,14 @@ description: >-
   first to the last that was observed or should have been. Coverage is the
   share of the hour, 0 to 1, that was observed: of its slots, each as long as
   the interval of its fastest feed, those with an observation.
-display: table
+display: bar
+chart:
+  x: hour
+  y: [breaches]
+  series: book
+  stacked: true
+columns:
+  breaches: {title: Breaches}
 parameters:
   book:
     type: text

@@ -43,6 +43,13 @@ asked as (
         ) as book
 ),
 
+bounds as (
+    select
+        cast(cast(:to as date) + 1 as timestamp)
+        at time zone reporting_settings.reporting_timezone as end_instant
+    from marts.reporting_settings as reporting_settings
+),
+
 latest as (
     select max(spread_observations.orderbook_timestamp) as seen_at
     from spread_observations
@@ -51,12 +58,8 @@ latest as (
         and spread_observations.is_primary
         and (
             cast(:to as date) is null
-            or spread_observations.orderbook_timestamp < (
-                select
-                    cast(cast(:to as date) + 1 as timestamp)
-                    at time zone reporting_settings.reporting_timezone
-                from marts.reporting_settings as reporting_settings
-            )
+            or spread_observations.orderbook_timestamp
+            < (select bounds.end_instant from bounds)
         )
 ),
 
@@ -66,7 +69,7 @@ observations as (
         feed,
         spread,
         lead(orderbook_timestamp) over (order by orderbook_timestamp)
-        as next_timestamp
+            as next_timestamp
     from spread_observations
     where
         book = (select asked.book from asked)
@@ -85,7 +88,7 @@ points as (
     union all
     select
         observations.orderbook_timestamp + interval '1 second'
-        as orderbook_timestamp,
+            as orderbook_timestamp,
         cast(null as numeric) as spread
     from observations
     where
@@ -99,13 +102,14 @@ seconds as (
         date_trunc('second', points.orderbook_timestamp) as second,
         round(max(points.spread), 6) as spread_pct
     from points
-    group by 1
+    group by second
 ),
 
 thresholds as (
-    select array_agg(
-        book_thresholds.threshold_pct order by book_thresholds.threshold_pct
-    ) as levels
+    select
+        array_agg(
+            book_thresholds.threshold_pct order by book_thresholds.threshold_pct
+        ) as levels
     from marts.book_thresholds as book_thresholds
     where book_thresholds.book = (select asked.book from asked)
 ),

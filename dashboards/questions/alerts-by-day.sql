@@ -1,0 +1,76 @@
+/*
+title: Alerts by day
+description: How many alerts of each threshold opened on each day.
+display: bar
+chart:
+  x: day
+  y: [alerts]
+  series: threshold
+  stacked: true
+columns:
+  day: {title: Day}
+parameters:
+  book:
+    type: text
+    unset: all books
+    description: One book, by any of its names.
+  from:
+    type: date
+    unset: 29 days before to
+    description: First day (reporting time zone).
+  to:
+    type: date
+    unset: the latest day on which one opened
+    description: Last day (reporting time zone).
+*/
+with
+
+-- A name that nobody knows is asked for as it stands.
+asked as (
+    select
+        coalesce(
+            (
+                select known.book from marts.book_names as known
+                where known.book_name = lower(:book)
+            ),
+            lower(:book)
+        ) as book
+),
+
+opened as (
+    select
+        spread_alerts.book,
+        spread_alerts.threshold_pct,
+        cast(
+            spread_alerts.opened_at
+            at time zone reporting_settings.reporting_timezone
+            as date
+        ) as day
+    from marts.spread_alerts as spread_alerts
+    cross join marts.reporting_settings as reporting_settings
+),
+
+last_day as (
+    select coalesce(cast(:to as date), max(opened.day)) as last_date
+    from opened
+),
+
+final as (
+    select
+        opened.day,
+        cast(trim_scale(opened.threshold_pct) as text) || ' %' as threshold,
+        count(*) as alerts
+    from opened
+    inner join last_day
+        on
+            opened.day <= last_day.last_date
+            and opened.day
+            >= coalesce(cast(:from as date), last_day.last_date - 29)
+    where
+        cast(:book as text) is null
+        or opened.book = (select asked.book from asked)
+    group by opened.day, opened.threshold_pct
+)
+
+select * from final
+order by day, threshold
