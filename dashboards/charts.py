@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Display = Literal["scalar", "table", "line", "area", "bar"]
+Display = Literal["scalar", "table", "line", "bar"]
 
 
 class Strict(BaseModel):
@@ -33,26 +33,19 @@ class Column(Strict):
     warn: Warn | None = None
 
 
-class Goal(Strict):
-    """A level that is drawn across a chart."""
-
-    value: float
-    label: str
-
-
 class Chart(Strict):
     """Columns against axes: several `y`, or one `y` with a line for each value of `series`.
 
-    A missing point breaks a line. `dashed` are those of `y` that are no measurement but a level
+    `scale` is that of the x axis. A missing point breaks a line. `dashed` are those of `y` that are no measurement but a level
     to hold it against.
     """
 
     x: str
+    scale: Literal["time", "category"] = "time"
     y: tuple[str, ...] = Field(min_length=1)
     series: str | None = None
     stacked: bool = False
     dashed: tuple[str, ...] = ()
-    goal: Goal | None = None
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> "Chart":

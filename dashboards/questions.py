@@ -134,8 +134,8 @@ class Question(Strict):
 
     @model_validator(mode="after")
     def _has_a_chart_if_it_is_drawn(self) -> "Question":
-        if (self.chart is not None) != (self.display in ("line", "area", "bar")):
-            raise ValueError("a line, area or bar needs a chart, and nothing else has one")
+        if (self.chart is not None) != (self.display in ("line", "bar")):
+            raise ValueError("a line or bar needs a chart, and nothing else has one")
         return self
 
     def sql(self, placeholder: Callable[[str], str]) -> str:

@@ -4,7 +4,7 @@ description: >-
   The share of each hour that was observed, a line for each book: 100 % of a
   calm hour was seen, 0 % of one in which nobody looked. A slot is as long as
   the interval of the book's fastest feed.
-display: area
+display: line
 chart:
   x: hour
   y: [coverage_pct]

@@ -6,6 +6,7 @@ description: >-
 display: bar
 chart:
   x: name
+  scale: category
   y: [volume_usd]
 columns:
   name: {title: Exchange}

@@ -1,35 +1,40 @@
 /*
 title: Spread by minute
 description: >-
-  The largest spread of each minute of a day in percent of the ask, a line for
-  each book. A minute in which nothing was observed has no point.
+  The largest and the average spread of a book in each minute of a day, in
+  percent of the ask, with the three lowest thresholds of its alerts. In
+  minutes in which nothing was observed the line is broken.
 display: line
 chart:
   x: minute
-  y: [peak_spread_pct]
-  series: book
-  goal: {value: 0.1, label: 0.1 %}
+  y:
+    - peak_spread_pct
+    - average_spread_pct
+    - threshold_1_pct
+    - threshold_2_pct
+    - threshold_3_pct
+  dashed: [threshold_1_pct, threshold_2_pct, threshold_3_pct]
 columns:
   minute: {title: Time}
   peak_spread_pct: {title: Largest spread, unit: "%", decimals: 3}
+  average_spread_pct: {title: Average spread, unit: "%", decimals: 3}
+  threshold_1_pct: {title: Lowest threshold, unit: "%"}
+  threshold_2_pct: {title: Second threshold, unit: "%"}
+  threshold_3_pct: {title: Third threshold, unit: "%"}
 parameters:
   book:
     type: text
-    unset: all books
-    description: One book, by any of its names.
+    default: btc_mxn
+    description: The book, by any of its names.
   to:
     type: date
-    unset: the latest day with an observation
+    unset: the latest day with an observation of the book
     description: The day (reporting time zone).
 */
 with
 
 spread_observations as not materialized (
     select * from marts.spread_observations
-),
-
-reporting_settings as (
-    select * from marts.reporting_settings
 ),
 
 -- A name that nobody knows is asked for as it stands.
@@ -47,13 +52,10 @@ asked as (
 latest as (
     select max(spread_observations.orderbook_timestamp) as seen_at
     from spread_observations
-    where
-        cast(:book as text) is null
-        or spread_observations.book = (select asked.book from asked)
+    where spread_observations.book = (select asked.book from asked)
 ),
 
--- Midnights of the reporting time zone, as it has no time of its own.
-midnight as (
+asked_day as (
     select
         reporting_settings.reporting_timezone,
         coalesce(
@@ -63,36 +65,66 @@ midnight as (
                 at time zone reporting_settings.reporting_timezone
                 as date
             )
-        ) as asked_day
-    from reporting_settings
+        ) as day
+    from marts.reporting_settings as reporting_settings
     cross join latest
 ),
 
 bounds as (
     select
-        cast(asked_day as timestamp)
+        cast(day as timestamp)
         at time zone reporting_timezone as first_instant,
-        cast(asked_day + 1 as timestamp)
+        cast(day + 1 as timestamp)
         at time zone reporting_timezone as end_instant
-    from midnight
+    from asked_day
+),
+
+observed_minutes as (
+    select
+        date_trunc('minute', orderbook_timestamp) as minute,
+        round(max(spread), 6) as peak_spread_pct,
+        round(avg(spread), 6) as average_spread_pct
+    from spread_observations
+    where
+        book = (select asked.book from asked)
+        and orderbook_timestamp >= (select bounds.first_instant from bounds)
+        and orderbook_timestamp < (select bounds.end_instant from bounds)
+        and is_primary
+    group by minute
+),
+
+minutes as (
+    select
+        generate_series(
+            min(observed_minutes.minute),
+            max(observed_minutes.minute),
+            interval '1 minute'
+        ) as minute
+    from observed_minutes
+),
+
+thresholds as (
+    select
+        array_agg(
+            book_thresholds.threshold_pct order by book_thresholds.threshold_pct
+        ) as levels
+    from marts.book_thresholds as book_thresholds
+    where book_thresholds.book = (select asked.book from asked)
 ),
 
 final as (
     select
-        book,
-        date_trunc('minute', orderbook_timestamp) as minute,
-        trim_scale(round(max(spread), 6)) as peak_spread_pct
-    from spread_observations
-    where
-        orderbook_timestamp >= (select bounds.first_instant from bounds)
-        and orderbook_timestamp < (select bounds.end_instant from bounds)
-        and (
-            cast(:book as text) is null
-            or book = (select asked.book from asked)
-        )
-        and is_primary
-    group by book, minute
+        minutes.minute,
+        trim_scale(observed_minutes.peak_spread_pct) as peak_spread_pct,
+        trim_scale(observed_minutes.average_spread_pct) as average_spread_pct,
+        trim_scale(thresholds.levels[1]) as threshold_1_pct,
+        trim_scale(thresholds.levels[2]) as threshold_2_pct,
+        trim_scale(thresholds.levels[3]) as threshold_3_pct
+    from minutes
+    cross join thresholds
+    left join observed_minutes
+        on minutes.minute = observed_minutes.minute
 )
 
 select * from final
-order by minute, book
+order by minute
