@@ -65,15 +65,22 @@ class Tile(Strict):
         return self.question or f"the heading {self.heading!r}"
 
 
+class Values(Strict):
+    """Where a filter finds what may be chosen."""
+
+    question: str
+    column: str
+
+
 class Filter(Strict):
     """A value that the reader of a dashboard may choose.
 
-    `values_from` is a question: the first column of its answer lists what may be chosen.
+    `values` are those to choose from: a column of the answer to a question.
     """
 
     title: str
     default: str | None = None
-    values_from: str | None = None
+    values: Values | None = None
 
 
 class Dashboard(Strict):
@@ -94,7 +101,7 @@ class Dashboard(Strict):
     def _problems(self) -> Iterator[str]:
         questions = load_questions()
         asked = [tile.question for tile in self.tiles if tile.question]
-        used = [each.values_from for each in self.filters.values() if each.values_from]
+        used = [each.values.question for each in self.filters.values() if each.values]
         for name in [*asked, *used]:
             if name not in questions:
                 yield f"no such question: {name}{nearest(name, questions)}"

@@ -145,6 +145,32 @@ class Settings(BaseSettings):
     alert_retry_hours: float = Field(
         24.0, gt=0, description="How long a message that does not go through is tried again"
     )
+    metabase_url: Url = Field(
+        "http://127.0.0.1:3000", description="Where `dashboards apply` finds Metabase"
+    )
+    metabase_email: str = Field(
+        "admin@example.com", description="The account of Metabase's administrator, made if new"
+    )
+    metabase_password: SecretStr = Field(SecretStr(""), description="Its password")
+    metabase_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest to wait for one answer of Metabase"
+    )
+    metabase_wait_seconds: float = Field(
+        300.0, ge=0, description="Longest to wait until Metabase is ready, and has seen the tables"
+    )
+    metabase_reader_host: str | None = Field(
+        None, description="Where Metabase finds the warehouse; unset: WAREHOUSE_HOST"
+    )
+    metabase_reader_port: int | None = Field(
+        None, ge=1, le=65535, description="Its port there; unset: WAREHOUSE_PORT"
+    )
+    metabase_reader_db: str | None = Field(
+        None, description="The database there; unset: WAREHOUSE_DB"
+    )
+    metabase_reader_user: str = Field(
+        "metabase_reader", description="The login that Metabase reads with"
+    )
+    metabase_reader_password: SecretStr = Field(SecretStr(""), description="Its password")
     keep_days_bitso_tickers: int = Field(
         90, ge=0, description="Days of raw tickers that `loader prune` keeps; 0: all"
     )

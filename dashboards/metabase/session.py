@@ -1,0 +1,226 @@
+"""The way to Metabase: metabase-api's transport, with timeouts, retries and errors of our own.
+
+By itself metabase-api waits for ever, asks who it is before every call and hides what went wrong.
+Source: Metabase's API as of v0.63; see DECISIONS.md for what was never tried on a real one.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests
+from metabase_api import Metabase_API
+
+from loader.errors import TerminalError, TransientError, UsageError
+from loader.settings import Settings
+
+_PASSING = (408, 429, 502, 503, 504)
+_RETRIES = 3
+
+
+class Session(Metabase_API):  # type: ignore[misc]
+    """An administrator's session. Logs in when it is made; sets Metabase up if nobody has."""
+
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._secrets = [
+            secret.get_secret_value()
+            for secret in (settings.metabase_password, settings.metabase_reader_password)
+            if secret.get_secret_value()
+        ]
+        if not settings.metabase_password.get_secret_value():
+            raise UsageError("set WAREHOUSE_METABASE_PASSWORD, the password of Metabase's account")
+        self.domain = settings.metabase_url
+        self._set_up_token = self._wait_until_ready().get("setup-token")
+        super().__init__(
+            settings.metabase_url,
+            settings.metabase_email,
+            settings.metabase_password.get_secret_value(),
+        )
+
+    # What metabase-api calls, in its own names.
+
+    def authenticate(self) -> None:
+        """Log in, after the first-time set-up where there is no account yet."""
+        reply = self._log_in()
+        if reply.status_code == 401 and self._set_up_token:
+            self._set_up()
+            reply = self._log_in()
+        if reply.status_code == 401:
+            raise TerminalError(
+                f"Metabase does not take the password of {self.email}: it was changed there, or "
+                "WAREHOUSE_METABASE_EMAIL and WAREHOUSE_METABASE_PASSWORD are another account's"
+            )
+        self.header = {"X-Metabase-Session": self._read(reply, "POST /api/session")["id"]}
+
+    def validate_session(self) -> bool:
+        """Nothing: a session that has ended is noticed by its 401, and renewed."""
+        return True
+
+    # What the rest of this package calls.
+
+    def read(self, path: str, **parameters: object) -> Any:
+        """What a GET answers; tried again while the trouble may pass."""
+        return self._call("get", path, params=parameters)
+
+    def find(self, path: str) -> Any:
+        """What a GET answers, or None where there is nothing (404)."""
+        return self._call("get", path, may_be_absent=True)
+
+    def create(self, path: str, body: object) -> Any:
+        """What a POST answers. It is sent once: a lost answer is found by the next run."""
+        return self._call("post", path, json=body)
+
+    def update(self, path: str, body: object) -> Any:
+        """What a PUT answers; sent once."""
+        return self._call("put", path, json=body)
+
+    def query(self, path: str, body: object) -> Any:
+        """The data of a query; raises TerminalError when Metabase could not run it.
+
+        A failed query, too, is answered with 202.
+        """
+        result = self._call("post", path, json=body)
+        if result.get("status") != "completed":
+            why = result.get("error") or result.get("error_type") or "no reason given"
+            raise TerminalError(self._scrub(f"the query failed: {' '.join(str(why).split())}"))
+        return result["data"]
+
+    def _call(
+        self, method: str, path: str, *, may_be_absent: bool = False, **options: Any
+    ) -> Any:
+        what = f"{method.upper()} {path}"
+        send = getattr(super(), method)
+        attempts = _RETRIES if method == "get" else 1
+        for attempt in range(attempts):
+            is_last = attempt + 1 == attempts
+            try:
+                reply = send(path, "raw", timeout=self._timeout, allow_redirects=False, **options)
+                if reply.status_code == 401:
+                    # It was refused before anything happened: also a write may be sent again.
+                    self.authenticate()
+                    reply = send(
+                        path, "raw", timeout=self._timeout, allow_redirects=False, **options
+                    )
+            except requests.RequestException as error:
+                if is_last:
+                    raise self._unreachable(error) from None
+            else:
+                if is_last or reply.status_code not in _PASSING:
+                    if may_be_absent and reply.status_code == 404:
+                        return None
+                    return self._read(reply, what)
+            self._sleep(2**attempt)
+        raise AssertionError("unreachable")
+
+    @property
+    def _timeout(self) -> float:
+        return self._settings.metabase_timeout_seconds
+
+    def _log_in(self) -> requests.Response:
+        body = {"username": self.email, "password": self.password}
+        return self._post_outside("/api/session", body)
+
+    def _set_up(self) -> None:
+        body = {
+            "token": self._set_up_token,
+            "user": {
+                "email": self.email,
+                "password": self.password,
+                "first_name": "Warehouse",
+                "last_name": "Administrator",
+            },
+            "prefs": {
+                "site_name": "Bitso warehouse",
+                "site_locale": "en",
+                "allow_tracking": False,
+            },
+        }
+        reply = self._post_outside("/api/setup", body)
+        self._set_up_token = None
+        # 403: somebody was faster, or an answer of ours was lost; the login tells.
+        if reply.status_code != 403:
+            self._read(reply, "POST /api/setup")
+
+    def _post_outside(self, path: str, body: object) -> requests.Response:
+        try:
+            return requests.post(
+                f"{self.domain}{path}", json=body, timeout=self._timeout, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise self._unreachable(error) from None
+
+    def _wait_until_ready(self) -> dict[str, Any]:
+        """Its public properties, once it serves them; its health turns green a little earlier."""
+        deadline = time.monotonic() + self._settings.metabase_wait_seconds
+        while True:
+            try:
+                for path in ("/api/health", "/api/session/properties"):
+                    reply = requests.get(
+                        f"{self.domain}{path}", timeout=self._timeout, allow_redirects=False
+                    )
+                    if reply.status_code in _PASSING:
+                        raise TransientError(f"Metabase at {self.domain} is not ready")
+                    answer = self._read(reply, f"GET {path}")
+            except (requests.RequestException, TransientError) as error:
+                if time.monotonic() > deadline:
+                    raise (
+                        self._unreachable(error)
+                        if isinstance(error, requests.RequestException)
+                        else error
+                    ) from None
+                self._sleep(1)
+            else:
+                return dict(answer)
+
+    def _unreachable(self, error: requests.RequestException) -> TransientError:
+        late = isinstance(error, requests.Timeout)
+        how = f"did not answer within {self._timeout:g} s" if late else "cannot be reached"
+        return TransientError(f"Metabase at {self.domain} {how}: try again")
+
+    def _read(self, reply: requests.Response, what: str) -> Any:
+        """What a reply says; raises for what is no success."""
+        if reply.status_code < 300:
+            return self._json(reply, what)
+        said = self._scrub(_message(reply))
+        problem = f"Metabase: {what}: {reply.status_code}: {said}"
+        if reply.is_redirect:
+            raise TerminalError(
+                f"Metabase at {self.domain} redirects to {reply.headers['Location']}: "
+                "set WAREHOUSE_METABASE_URL to where it really is"
+            )
+        if reply.status_code == 403:
+            raise TerminalError(f"{problem}: {self.email} must be an administrator")
+        if reply.status_code in _PASSING or reply.status_code == 500:
+            raise TransientError(problem)
+        raise TerminalError(problem)
+
+    def _json(self, reply: requests.Response, what: str) -> Any:
+        if reply.status_code == 204 or not reply.content:
+            return None
+        try:
+            return reply.json()
+        except ValueError:
+            raise TerminalError(
+                f"{what} at {self.domain} was not answered by a Metabase: "
+                "is WAREHOUSE_METABASE_URL right?"
+            ) from None
+
+    def _scrub(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+def _message(reply: requests.Response) -> str:
+    """The reason in the body of an error: a text, or the fields that are wrong."""
+    try:
+        body = reply.json()
+    except ValueError:
+        body = reply.text
+    if isinstance(body, dict):
+        fields = body.get("errors") or {}
+        told = "; ".join(f"{field}: {why}" for field, why in fields.items())
+        body = told or body.get("message") or body.get("error") or body
+    return " ".join(str(body).split())[:300] or reply.reason
