@@ -8,10 +8,14 @@ import click
 from prettytable import PrettyTable
 
 from dashboards import answers
+from dashboards.definitions import load_dashboards
 from dashboards.export import export as write_files
+from dashboards.metabase.provision import Change, Provision
+from dashboards.metabase.session import Session
 from dashboards.questions import Parameter, Question, load_questions, nearest
 from loader.commands import CommandGroup
 from loader.errors import UsageError
+from loader.settings import get_settings
 
 _WIDTH = {"max_content_width": 100}
 
@@ -61,6 +65,44 @@ def export(directory: Path) -> None:
     at all, and all of them show the same moment.
     """
     write_files(directory, lambda path: click.echo(f"wrote {path}"))
+
+
+@main.command()
+def plan() -> None:
+    """Show what `apply` would change in Metabase; exit code 0: nothing, 2: something."""
+    if _provision(is_writing=False, prune=False):
+        raise click.exceptions.Exit(2)
+
+
+@main.command()
+@click.option(
+    "--prune", is_flag=True, help="Archive our cards and dashboards that left the repository."
+)
+def apply(*, prune: bool) -> None:
+    """Bring the dashboards to Metabase (WAREHOUSE_METABASE_...); again changes nothing."""
+    _provision(is_writing=True, prune=prune)
+
+
+def _provision(*, is_writing: bool, prune: bool) -> int:
+    """How many changes there were, each of them printed."""
+    changes: list[Change] = []
+
+    def report(change: Change) -> None:
+        changes.append(change)
+        click.echo(str(change))
+
+    settings = get_settings()
+    load_dashboards()
+    Provision(
+        Session(settings),
+        settings,
+        is_writing=is_writing,
+        prune=prune,
+        report=report,
+        notice=lambda line: click.echo(line, err=True),
+    ).run()
+    click.echo(f"{len(changes)} changes" if changes else "nothing to change")
+    return len(changes)
 
 
 def _command(question: Question) -> click.Command:

@@ -87,9 +87,7 @@ class Session(Metabase_API):  # type: ignore[misc]
             raise TerminalError(self._scrub(f"the query failed: {' '.join(str(why).split())}"))
         return result["data"]
 
-    def _call(
-        self, method: str, path: str, *, may_be_absent: bool = False, **options: Any
-    ) -> Any:
+    def _call(self, method: str, path: str, *, may_be_absent: bool = False, **options: Any) -> Any:
         what = f"{method.upper()} {path}"
         send = getattr(super(), method)
         attempts = _RETRIES if method == "get" else 1

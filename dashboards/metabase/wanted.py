@@ -190,7 +190,9 @@ def _line(question: Question, chart: Chart, name: str) -> Json:
     return line
 
 
-def dashboard(definition: Dashboard, cards: Mapping[str, int | None], collection: int | None) -> Json:
+def dashboard(
+    definition: Dashboard, cards: Mapping[str, int | None], collection: int | None
+) -> Json:
     """A dashboard; `cards` are the numbers of its questions' cards, None before they exist.
 
     Its dashcards have no id yet.
@@ -251,7 +253,7 @@ def _dashcard(definition: Dashboard, tile: Tile, cards: Mapping[str, int | None]
         "size_y": tile.at.height,
     }
     if tile.question is None:
-        virtual = {
+        virtual: Json = {
             "name": None,
             "display": "heading",
             "visualization_settings": {},

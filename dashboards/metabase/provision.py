@@ -1,0 +1,378 @@
+"""Plans and applies: reads what Metabase holds, and writes only where it differs.
+
+Everything is found again by a name of our own, so that a run that was cut off at any request is
+finished by the next one. Nothing outside our collection is touched; what is in it and not ours
+is left alone.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from dashboards.charts import missing
+from dashboards.definitions import Dashboard, load_dashboards
+from dashboards.metabase import found, wanted
+from dashboards.metabase.session import Session
+from dashboards.metabase.wanted import Json
+from dashboards.questions import Question, load_questions
+from loader.errors import TerminalError, TransientError, UsageError
+from loader.settings import Settings
+
+_TABLE = re.compile(r"\bmarts\.([a-z_]+)")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One object that differs; `fields` are those of an update."""
+
+    action: Literal["create", "update", "archive", "sync"]
+    kind: str
+    name: str
+    fields: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = f"{self.action} {self.kind} {self.name!r}"
+        return f"{what}: {', '.join(self.fields)}" if self.fields else what
+
+
+@dataclass
+class Provision:
+    """One pass over everything: as a plan that writes nothing, or as the deed.
+
+    `report` hears of each change, before it is made; `notice` of what is left as it is.
+    """
+
+    session: Session
+    settings: Settings
+    is_writing: bool
+    prune: bool
+    report: Callable[[Change], None]
+    notice: Callable[[str], None]
+    database: int | None = None
+    collection: int | None = None
+    cards: dict[str, int | None] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Database, collection, cards, dashboards, and what is no longer in the repository."""
+        self._provide_database()
+        self._provide_collection()
+        items = list(self._items())
+        for name, question in load_questions().items():
+            self.cards[name] = self._provide_card(question, items)
+        boards = self._our_dashboards(items)
+        for definition in load_dashboards().values():
+            self._provide_dashboard(definition, boards.pop(definition.name, None), items)
+        self._leave(items, boards)
+
+    def _change(self, change: Change, write: Callable[[], Any]) -> Any:
+        self.report(change)
+        return write() if self.is_writing else None
+
+    # The warehouse's connection
+
+    def _provide_database(self) -> None:
+        name, details = wanted.COLLECTION, _details(self.settings)
+        known = [
+            each for each in self.session.read("/api/database")["data"] if each["name"] == name
+        ]
+        if not known:
+            body = {
+                "name": name,
+                "engine": "postgres",
+                "details": details | {"password": self._reader_password()},
+                "is_full_sync": True,
+                "is_on_demand": False,
+                "auto_run_queries": True,
+            }
+            made = self._change(
+                Change("create", "database", name),
+                lambda: self.session.create("/api/database", body),
+            )
+            if made:
+                self.database = made["id"]
+                self._wait_for_tables()
+            return
+        if len(known) > 1:
+            raise TerminalError(
+                f"Metabase has {len(known)} databases named {name!r}: rename others"
+            )
+        self.database = known[0]["id"]
+        self._update_database(name, details)
+
+    def _update_database(self, name: str, details: Json) -> None:
+        kept = self.session.read(f"/api/database/{self.database}")
+        there = kept.get("details") or {}
+        if kept.get("engine") != "postgres" or there.get("user") != details["user"]:
+            raise TerminalError(
+                f"Metabase has a database {name!r} that is not ours (another engine or login): "
+                "rename it"
+            )
+        if differing := sorted(key for key in details if there.get(key) != details[key]):
+            body = {"details": details | {"password": self._reader_password()}}
+            self._change(
+                Change("update", "database", name, tuple(differing)),
+                lambda: self.session.update(f"/api/database/{self.database}", body),
+            )
+        if self._tables_missing():
+            self._change(Change("sync", "database", name), self._sync)
+
+    def _reader_password(self) -> str:
+        password = self.settings.metabase_reader_password.get_secret_value()
+        if not password:
+            raise UsageError(
+                "set WAREHOUSE_METABASE_READER_PASSWORD, the password that Metabase reads with"
+            )
+        return password
+
+    def _sync(self) -> None:
+        self.session.create(f"/api/database/{self.database}/sync_schema", None)
+        self._wait_for_tables()
+
+    def _tables_missing(self) -> set[str]:
+        metadata = self.session.read(f"/api/database/{self.database}/metadata")
+        seen = {table["name"] for table in metadata["tables"] if table["schema"] == "marts"}
+        return set().union(*map(tables_of, load_questions().values())) - seen
+
+    def _wait_for_tables(self) -> None:
+        deadline = time.monotonic() + self.settings.metabase_wait_seconds
+        while lacking := self._tables_missing():
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"Metabase sees no marts.{sorted(lacking)[0]} yet: has dbt built it? "
+                    "then try again"
+                )
+            time.sleep(0.5)
+
+    # The collection
+
+    def _provide_collection(self) -> None:
+        body: Json = {
+            "name": wanted.COLLECTION,
+            "description": wanted.COLLECTION_DESCRIPTION,
+            "parent_id": None,
+        }
+        known = [
+            each
+            for archived in ("false", "true")
+            for each in self.session.read("/api/collection", archived=archived)
+            if each.get("id") not in ("root", "trash") and each.get("location") in (None, "/")
+        ]
+        ours = [each for each in known if wanted.KEPT_BY in (each.get("description") or "")]
+        if not ours:
+            if any(each["name"] == body["name"] and not each.get("archived") for each in known):
+                raise TerminalError(
+                    f"Metabase has a collection {body['name']!r} that is not ours: rename it"
+                )
+            made = self._change(
+                Change("create", "collection", body["name"]),
+                lambda: self.session.create("/api/collection", body),
+            )
+            self.collection = made["id"] if made else None
+            return
+        kept = ours[0]
+        self.collection = kept["id"]
+        differing = [name for name in ("name", "description") if kept.get(name) != body[name]]
+        if kept.get("archived"):
+            differing.append("archived")
+        if differing:
+            self._change(
+                Change("update", "collection", body["name"], tuple(differing)),
+                # A PUT without it would take a collection out of the trash unasked.
+                lambda: self.session.update(
+                    f"/api/collection/{self.collection}", body | {"archived": False}
+                ),
+            )
+
+    def _items(self) -> Iterator[Json]:
+        if self.collection is not None:
+            for archived in ("false", "true"):
+                yield from self.session.read(
+                    f"/api/collection/{self.collection}/items",
+                    models=["card", "dashboard"],
+                    archived=archived,
+                )["data"]
+
+    # Cards
+
+    def _provide_card(self, question: Question, items: list[Json]) -> int | None:
+        known = self.session.find(f"/api/card/{wanted.entity_id(question.name)}")
+        body = wanted.card(question, self.database, self.collection)
+        if known is None:
+            _refuse_strangers(items, "card", question.title, None)
+            self._try_out(question, body)
+            made = self._change(
+                Change("create", "card", question.title),
+                lambda: self.session.create(
+                    "/api/card", body | {"entity_id": wanted.entity_id(question.name)}
+                ),
+            )
+            if made:
+                _assert_stored(body, made)
+            return made["id"] if made else None
+        number: int = known["id"]
+        if differing := found.card_differences(body, known):
+            _refuse_strangers(items, "card", question.title, number)
+            self._try_out(question, body)
+            made = self._change(
+                Change("update", "card", question.title, tuple(differing)),
+                lambda: self.session.update(f"/api/card/{number}", body | {"archived": False}),
+            )
+            if made:
+                _assert_stored(body, made)
+        return number
+
+    def _try_out(self, question: Question, body: Json) -> None:
+        """Run the query before it is saved: Metabase itself would save anything."""
+        if self.database is not None:
+            try:
+                data = self.session.query("/api/dataset", body["dataset_query"])
+            except TerminalError as error:
+                raise TerminalError(f"question {question.name}: {error}") from None
+            _assert_columns(question, data)
+
+    # Dashboards
+
+    def _our_dashboards(self, items: list[Json]) -> dict[str, Json]:
+        """Ours by the name of their file, which their description tells."""
+        ours: dict[str, Json] = {}
+        for item in items:
+            if item["model"] == "dashboard":
+                whole = self.session.read(f"/api/dashboard/{item['id']}")
+                line = re.search(
+                    re.escape(wanted.KEPT_BY) + r" in dashboards/([\w-]+)\.yml",
+                    whole.get("description") or "",
+                )
+                if line:
+                    ours.setdefault(line[1], whole)
+        return ours
+
+    def _provide_dashboard(
+        self, definition: Dashboard, kept: Json | None, items: list[Json]
+    ) -> None:
+        body = wanted.dashboard(definition, self.cards, self.collection)
+        if kept is None:
+            _refuse_strangers(items, "dashboard", definition.title, None)
+            start = {name: body[name] for name in ("name", "description", "collection_id")}
+            kept = self._change(
+                Change("create", "dashboard", definition.title),
+                lambda: self.session.create("/api/dashboard", start),
+            )
+            if kept:
+                self._write_dashboard(kept, body)
+        elif differing := found.dashboard_differences(body, kept):
+            _refuse_strangers(items, "dashboard", definition.title, kept["id"])
+            there = kept
+            self._change(
+                Change("update", "dashboard", definition.title, tuple(differing)),
+                lambda: self._write_dashboard(there, body),
+            )
+        if kept and self.is_writing:
+            self._try_tiles(definition, kept["id"])
+
+    def _write_dashboard(self, kept: Json, body: Json) -> None:
+        sent = body | {
+            "archived": False,
+            "dashcards": found.with_ids(body, kept),
+            "tabs": [],
+        }
+        self.session.update(f"/api/dashboard/{kept['id']}", sent)
+
+    def _try_tiles(self, definition: Dashboard, number: int) -> None:
+        """Run every tile as a browser would when the dashboard is opened."""
+        whole = self.session.read(f"/api/dashboard/{number}")
+        chosen = [
+            {name: parameter[name] for name in ("id", "type")} | {"value": parameter["default"]}
+            for parameter in whole["parameters"]
+            if parameter.get("default") is not None
+        ]
+        names = {number: name for name, number in self.cards.items()}
+        for tile in whole["dashcards"]:
+            if tile.get("card_id"):
+                question = load_questions()[names[tile["card_id"]]]
+                fed = {mapping["parameter_id"] for mapping in tile["parameter_mappings"]}
+                path = f"/api/dashboard/{number}/dashcard/{tile['id']}/card/{tile['card_id']}/query"
+                try:
+                    data = self.session.query(
+                        path, {"parameters": [each for each in chosen if each["id"] in fed]}
+                    )
+                except TerminalError as error:
+                    where = f"dashboard {definition.name}, {question.name}"
+                    raise TerminalError(f"{where}: {error}") from None
+                _assert_columns(question, data)
+
+    # What left the repository
+
+    def _leave(self, items: list[Json], boards: dict[str, Json]) -> None:
+        ids = {wanted.entity_id(name) for name in load_questions()}
+        gone = [("dashboard", board["id"], board["name"], board) for board in boards.values()]
+        for item in items:
+            entity = item.get("entity_id") or ""
+            if (
+                item["model"] == "card"
+                and entity.startswith(wanted.ENTITY_PREFIX)
+                and entity not in ids
+            ):
+                gone.append(("card", item["id"], item["name"], item))
+        for kind, number, name, kept in gone:
+            if kept.get("archived"):
+                continue
+            if self.prune:
+                self._change(
+                    Change("archive", kind, name),
+                    lambda kind=kind, number=number: self.session.update(
+                        f"/api/{kind}/{number}", {"archived": True}
+                    ),
+                )
+            else:
+                self.notice(f"left {kind} {name!r}: no longer in dashboards/ (--prune archives it)")
+
+
+def tables_of(question: Question) -> set[str]:
+    """The tables of marts that a question reads."""
+    return set(_TABLE.findall(question.statement))
+
+
+def _details(settings: Settings) -> Json:
+    """How Metabase connects, but for the password."""
+    host = settings.metabase_reader_host or settings.host
+    if not host:
+        raise UsageError(
+            "set WAREHOUSE_METABASE_READER_HOST, where Metabase finds the warehouse's Postgres"
+        )
+    return {
+        "host": host,
+        "port": settings.metabase_reader_port or settings.port or 5432,
+        "dbname": settings.metabase_reader_db or settings.db,
+        "user": settings.metabase_reader_user,
+        "ssl": False,
+        "schema-filters-type": "inclusion",
+        "schema-filters-patterns": "marts",
+    }
+
+
+def _refuse_strangers(items: list[Json], kind: str, name: str, own: int | None) -> None:
+    for item in items:
+        if (item["model"], item["name"]) == (kind, name) and item["id"] != own:
+            if item.get("archived"):
+                continue
+            raise TerminalError(
+                f"the collection {wanted.COLLECTION!r} has a {kind} {name!r} that is not ours: "
+                "rename or move it"
+            )
+
+
+def _assert_stored(body: Json, made: Json) -> None:
+    """Some versions say yes and store an empty query."""
+    if found.native(made)["sql"] != found.native(body)["sql"]:
+        raise TerminalError(
+            f"Metabase took the card {body['name']!r} but did not keep its SQL: "
+            "is this version newer than v0.63?"
+        )
+
+
+def _assert_columns(question: Question, data: Json) -> None:
+    returned = [column["name"] for column in data["cols"]]
+    for name in missing(question.chart, question.columns, returned):
+        raise TerminalError(f"question {question.name}: its answer has no column {name!r}")
