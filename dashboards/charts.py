@@ -36,8 +36,8 @@ class Column(Strict):
 class Chart(Strict):
     """Columns against axes: several `y`, or one `y` with a line for each value of `series`.
 
-    `scale` is that of the x axis. A missing point breaks a line. `dashed` are those of `y` that are no measurement but a level
-    to hold it against.
+    `scale` is that of the x axis. A missing point breaks a line. `dashed` are those of `y` that
+    are no measurement but a level to hold it against.
     """
 
     x: str

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from dashboards.charts import missing
@@ -140,8 +141,7 @@ class Provision:
         while lacking := self._tables_missing():
             if time.monotonic() > deadline:
                 raise TransientError(
-                    f"Metabase sees no marts.{sorted(lacking)[0]} yet: has dbt built it? "
-                    "then try again"
+                    f"Metabase sees no marts.{min(lacking)} yet: has dbt built it? then try again"
                 )
             time.sleep(0.5)
 
@@ -319,14 +319,13 @@ class Provision:
             if kept.get("archived"):
                 continue
             if self.prune:
-                self._change(
-                    Change("archive", kind, name),
-                    lambda kind=kind, number=number: self.session.update(
-                        f"/api/{kind}/{number}", {"archived": True}
-                    ),
-                )
+                path = f"/api/{kind}/{number}"
+                self._change(Change("archive", kind, name), partial(self._archive, path))
             else:
                 self.notice(f"left {kind} {name!r}: no longer in dashboards/ (--prune archives it)")
+
+    def _archive(self, path: str) -> None:
+        self.session.update(path, {"archived": True})
 
 
 def tables_of(question: Question) -> set[str]:
