@@ -94,7 +94,7 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
     settings = get_settings()
     load_dashboards()
     Provision(
-        Session(settings),
+        Session(settings, may_set_up=is_writing),
         settings,
         is_writing=is_writing,
         prune=prune,

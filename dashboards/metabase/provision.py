@@ -57,6 +57,9 @@ class Provision:
 
     def run(self) -> None:
         """Database, collection, cards, dashboards, and what is no longer in the repository."""
+        if self.session.is_new:
+            self._report_everything()
+            return
         self._provide_database()
         self._provide_collection()
         items = list(self._items())
@@ -66,6 +69,16 @@ class Provision:
         for definition in load_dashboards().values():
             self._provide_dashboard(definition, boards.pop(definition.name, None), items)
         self._leave(items, boards)
+
+    def _report_everything(self) -> None:
+        """The plan for a Metabase that nobody has set up, and that tells nothing."""
+        self.report(Change("create", "account", self.settings.metabase_email))
+        for kind in ("database", "collection"):
+            self.report(Change("create", kind, wanted.COLLECTION))
+        for question in load_questions().values():
+            self.report(Change("create", "card", question.title))
+        for definition in load_dashboards().values():
+            self.report(Change("create", "dashboard", definition.title))
 
     def _change(self, change: Change, write: Callable[[], Any]) -> Any:
         self.report(change)

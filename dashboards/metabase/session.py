@@ -19,9 +19,19 @@ _RETRIES = 3
 
 
 class Session(Metabase_API):  # type: ignore[misc]
-    """An administrator's session. Logs in when it is made; sets Metabase up if nobody has."""
+    """An administrator's session, logged in when it is made.
 
-    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+    In a Metabase that nobody has set up it makes the first account, if it `may_set_up`;
+    otherwise `is_new` stays true, and nothing can be asked.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        may_set_up: bool,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._settings = settings
         self._sleep = sleep
         self._secrets = [
@@ -32,12 +42,15 @@ class Session(Metabase_API):  # type: ignore[misc]
         if not settings.metabase_password.get_secret_value():
             raise UsageError("set WAREHOUSE_METABASE_PASSWORD, the password of Metabase's account")
         self.domain = settings.metabase_url
-        self._set_up_token = self._wait_until_ready().get("setup-token")
-        super().__init__(
-            settings.metabase_url,
-            settings.metabase_email,
-            settings.metabase_password.get_secret_value(),
-        )
+        public = self._wait_until_ready()
+        self._set_up_token = public.get("setup-token")
+        self.is_new = not public.get("has-user-setup") and not may_set_up
+        if not self.is_new:
+            super().__init__(
+                settings.metabase_url,
+                settings.metabase_email,
+                settings.metabase_password.get_secret_value(),
+            )
 
     # What metabase-api calls, in its own names.
 

@@ -55,9 +55,7 @@ def check(method: str, path: str, query: str, body: bytes) -> Call:
             operation = _document()["paths"][route][method]
             asked = parse_qs(query, keep_blank_values=True)
             _check_parameters(operation, found.groupdict(), asked)
-            return Call(
-                method, route, found.groupdict(), asked, _check_body(operation, body)
-            )
+            return Call(method, route, found.groupdict(), asked, _check_body(operation, body))
     raise Refused(404, "API endpoint does not exist.")
 
 

@@ -153,7 +153,9 @@ def _columns_named(settings: Json) -> list[str]:
     return names
 
 
-def check_dashboard(parameters: list[Json], dashcards: list[Json], cards: Mapping[int, Json]) -> None:
+def check_dashboard(
+    parameters: list[Json], dashcards: list[Json], cards: Mapping[int, Json]
+) -> None:
     """The tiles of a dashboard and the filters that are wired to them."""
     if twice := _twice(str(parameter["id"]) for parameter in parameters):
         refuse("parameters", f"two have the id {twice!r}")
@@ -162,7 +164,9 @@ def check_dashboard(parameters: list[Json], dashcards: list[Json], cards: Mappin
     if twice := _twice(str(tile["id"]) for tile in dashcards):
         refuse("dashcards", f"two have the id {twice}")
     wired = {
-        mapping["parameter_id"] for tile in dashcards for mapping in tile.get("parameter_mappings") or ()
+        mapping["parameter_id"]
+        for tile in dashcards
+        for mapping in tile.get("parameter_mappings") or ()
     }
     known = {parameter["id"]: parameter for parameter in parameters}
     for place, tile in enumerate(dashcards):
@@ -200,20 +204,29 @@ def _check_mapping(
 
 
 def _check_values(parameter: Json, cards: Mapping[int, Json]) -> None:
-    source, config = parameter.get("values_source_type"), parameter.get("values_source_config") or {}
+    source, config = (
+        parameter.get("values_source_type"),
+        parameter.get("values_source_config") or {},
+    )
     default = parameter.get("default")
     chosen = default if isinstance(default, list) else [default] if default is not None else []
     if source == "static-list":
         values = config.get("values") or []
         for value in chosen:
             if value not in values:
-                refuse("parameters", f"{parameter['id']!r}: the default {value!r} is not in its list")
+                refuse(
+                    "parameters", f"{parameter['id']!r}: the default {value!r} is not in its list"
+                )
     if source == "card":
         card = cards.get(config.get("card_id", 0))
         if card is None:
-            refuse("parameters", f"{parameter['id']!r}: its values are of a card that does not exist")
+            refuse(
+                "parameters", f"{parameter['id']!r}: its values are of a card that does not exist"
+            )
         elif config["value_field"][1] not in card["columns"]:
-            refuse("parameters", f"{parameter['id']!r}: its values are of a column that is not there")
+            refuse(
+                "parameters", f"{parameter['id']!r}: its values are of a column that is not there"
+            )
 
 
 def _twice(values: Iterable[str]) -> str | None:

@@ -89,7 +89,9 @@ def fill_in(
                 is_left_out = True
             elif value is None:
                 name = tag["display-name"]
-                raise QueryFailed(f"You'll need to pick a value for '{name}' before this query can run.")
+                raise QueryFailed(
+                    f"You'll need to pick a value for '{name}' before this query can run."
+                )
             parts.append("cast(%s as date)" if tag["type"] == "date" else "%s")
             bound.append(value)
         else:
@@ -173,12 +175,20 @@ class Warehouses:
             for oid, schema, name, comment, column, kind, told in cursor:
                 table = tables.setdefault(
                     oid,
-                    {"id": oid, "schema": schema, "name": name, "description": comment, "fields": []},
+                    {
+                        "id": oid,
+                        "schema": schema,
+                        "name": name,
+                        "description": comment,
+                        "fields": [],
+                    },
                 )
                 table["fields"].append(
                     {
-                        "id": oid * 1000 + len(table["fields"]), "name": column,
-                        "database_type": kind, "description": told,
+                        "id": oid * 1000 + len(table["fields"]),
+                        "name": column,
+                        "database_type": kind,
+                        "description": told,
                     }  # fmt: skip
                 )
             return list(tables.values())
