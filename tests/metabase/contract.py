@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import jsonschema
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """An answer that is an error: its status, and a text or Metabase's `errors` by field."""
 
     def __init__(self, status: int, said: str | dict[str, str]) -> None:
@@ -49,27 +49,27 @@ def _routes() -> list[tuple[re.Pattern[str], str]]:
 
 
 def check(method: str, path: str, query: str, body: bytes) -> Call:
-    """The call that a request makes; raises Refused for what the contract does not have."""
+    """The call that a request makes; raises RefusedError for what the contract does not have."""
     for pattern, route in _routes():
         if (found := pattern.fullmatch(path)) and method in _document()["paths"][route]:
             operation = _document()["paths"][route][method]
             asked = parse_qs(query, keep_blank_values=True)
             _check_parameters(operation, found.groupdict(), asked)
             return Call(method, route, found.groupdict(), asked, _check_body(operation, body))
-    raise Refused(404, "API endpoint does not exist.")
+    raise RefusedError(404, "API endpoint does not exist.")
 
 
 def _check_parameters(operation: Any, ids: dict[str, str], query: dict[str, list[str]]) -> None:
     declared = {each["name"]: each for each in operation.get("parameters", ())}
     for name in query:
         if name not in declared or declared[name]["in"] != "query":
-            raise Refused(400, {name: "unknown query parameter"})
+            raise RefusedError(400, {name: "unknown query parameter"})
     for name, each in declared.items():
         given = ids.get(name.replace("-", "")) if each["in"] == "path" else query.get(name)
         values = given if isinstance(given, list) else [given] if given else []
         for value in values:
             if not any(_fits(each["schema"], option) for option in (value, _as_number(value))):
-                raise Refused(400 if each["in"] == "query" else 404, {name: f"not {value!r}"})
+                raise RefusedError(400 if each["in"] == "query" else 404, {name: f"not {value!r}"})
 
 
 def _as_number(text: str) -> object:
@@ -82,12 +82,12 @@ def _check_body(operation: Any, body: bytes) -> Any:
     try:
         given = json.loads(body)
     except ValueError:
-        raise Refused(400, "Malformed JSON in request body.") from None
+        raise RefusedError(400, "Malformed JSON in request body.") from None
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     for error in _validator(json.dumps(schema)).iter_errors(given):
         deepest = jsonschema.exceptions.best_match([error])
         where = ".".join(str(part) for part in deepest.absolute_path) or "body"
-        raise Refused(400, {where: deepest.message[:300]})
+        raise RefusedError(400, {where: deepest.message[:300]})
     return given
 
 

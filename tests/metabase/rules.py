@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tests.metabase.contract import Refused
+from tests.metabase.contract import RefusedError
 from tests.metabase.sql import TEMPORAL, optional_tags, tags_in
 
 Json = dict[str, Any]
@@ -39,7 +39,7 @@ _SERIES = {
 
 def refuse(field: str, why: str) -> None:
     """Raise Metabase's 400 for a field."""
-    raise Refused(400, {field: why})
+    raise RefusedError(400, {field: why})
 
 
 def check_query(query: Mapping[str, Any], databases: Iterable[int]) -> None:

@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.metabase.contract import Refused, check
+from tests.metabase.contract import RefusedError, check
 from tests.metabase.state import State
 
 _OPEN = ("/api/health", "/api/session/properties", "/api/session", "/api/setup")
@@ -41,7 +41,7 @@ class Faults:
         self.status, self.text, self.times, self.path = status, text, times, path
 
 
-class _Cut(Exception):
+class _CutError(Exception):
     """The connection ends here."""
 
 
@@ -74,7 +74,7 @@ class MetabaseStandIn:
         """Where it is."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> "MetabaseStandIn":
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -95,16 +95,16 @@ class MetabaseStandIn:
     def handle(
         self, method: str, target: str, session: str | None, body: bytes
     ) -> tuple[int, object]:
-        """Status and body of the answer; raises _Cut."""
+        """Status and body of the answer; raises _CutError."""
         with self.state.lock:
             path = urlsplit(target)
             self.requests.append(f"{method.upper()} {path.path}")
             is_cut = self._count_down()
             if is_cut and self.faults.cut_is_before:
-                raise _Cut
+                raise _CutError
             try:
                 status, answer = self._answer(method, path.path, path.query, session, body)
-            except Refused as refusal:
+            except RefusedError as refusal:
                 status = refusal.status
                 answer = (
                     {"errors": refusal.said, "specific-errors": {}}
@@ -117,7 +117,7 @@ class MetabaseStandIn:
                 ):
                     self.violations.append(f"{method.upper()} {path.path}: {refusal.said}")
             if is_cut:
-                raise _Cut
+                raise _CutError
         return status, answer
 
     def _count_down(self) -> bool:
@@ -145,7 +145,7 @@ class MetabaseStandIn:
         if path == "/api/health":
             return 200, {"status": "ok"}
         if path not in _OPEN and session not in self.state.data["sessions"]:
-            raise Refused(401, "Unauthenticated")
+            raise RefusedError(401, "Unauthenticated")
         call = check(method, path, query, body)
         status, answer = self.state.answer(call)
         if method in ("post", "put") and not _NO_WRITES.fullmatch(path):
@@ -159,16 +159,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     owner: MetabaseStandIn
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self._handle("get")
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         self._handle("post")
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         self._handle("put")
 
-    def do_DELETE(self) -> None:  # noqa: N802
+    def do_DELETE(self) -> None:
         self._handle("delete")
 
     def _handle(self, method: str) -> None:
@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             status, answer = self.owner.handle(
                 method, self.path, self.headers.get("X-Metabase-Session"), body
             )
-        except _Cut:
+        except _CutError:
             self.close_connection = True
             return
         self._send(status, answer)

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from tests.metabase.contract import Refused
+from tests.metabase.contract import RefusedError
 
 ROW_LIMIT = 2000
 _TOKEN = re.compile(r"(\[\[|\]\]|\{\{\s*[^{}]*?\s*\}\})")
@@ -25,7 +25,7 @@ _TYPES = {
 TEMPORAL = ("type/Date", "type/DateTime", "type/DateTimeWithLocalTZ")
 
 
-class QueryFailed(Exception):
+class QueryFailedError(Exception):
     """What Metabase would say in a 202 with status `failed`."""
 
 
@@ -51,12 +51,12 @@ def optional_tags(sql: str) -> list[str]:
     for token in _TOKEN.findall(sql):
         if token in ("[[", "]]"):
             if is_optional == (token == "[["):
-                raise Refused(400, {"dataset_query": "[[ and ]] do not match"})
+                raise RefusedError(400, {"dataset_query": "[[ and ]] do not match"})
             is_optional = token == "[["
         elif is_optional and token[2:-2].strip() not in names:
             names.append(token[2:-2].strip())
     if is_optional:
-        raise Refused(400, {"dataset_query": "[[ and ]] do not match"})
+        raise RefusedError(400, {"dataset_query": "[[ and ]] do not match"})
     return names
 
 
@@ -89,7 +89,7 @@ def fill_in(
                 is_left_out = True
             elif value is None:
                 name = tag["display-name"]
-                raise QueryFailed(
+                raise QueryFailedError(
                     f"You'll need to pick a value for '{name}' before this query can run."
                 )
             parts.append("cast(%s as date)" if tag["type"] == "date" else "%s")
@@ -107,7 +107,7 @@ class Warehouses:
         self._open: dict[str, Connection] = {}
 
     def connect(self, details: Mapping[str, Any]) -> Connection:
-        """A connection in a read-only session; raises QueryFailed when there is none."""
+        """A connection in a read-only session; raises QueryFailedError when there is none."""
         key = repr(sorted(details.items()))
         if key not in self._open or self._open[key].closed:
             try:
@@ -117,7 +117,7 @@ class Warehouses:
                     options="-c default_transaction_read_only=on -c statement_timeout=60000",
                 )  # fmt: skip
             except psycopg2.Error as error:
-                raise QueryFailed(str(error).strip()) from None
+                raise QueryFailedError(str(error).strip()) from None
             connection.autocommit = True
             self._open[key] = connection
         return self._open[key]
@@ -143,7 +143,7 @@ class Warehouses:
                 except psycopg2.Error as error:
                     if cursor.connection.closed:
                         self.close()
-                    raise QueryFailed(f"ERROR: {str(error).strip()}") from None
+                    raise QueryFailedError(f"ERROR: {str(error).strip()}") from None
                 columns = [
                     {
                         "name": column.name,
@@ -189,7 +189,7 @@ class Warehouses:
                         "name": column,
                         "database_type": kind,
                         "description": told,
-                    }  # fmt: skip
+                    }
                 )
             return list(tables.values())
 

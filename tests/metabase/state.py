@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.metabase import rules
-from tests.metabase.contract import Call, Refused
-from tests.metabase.sql import QueryFailed, Warehouses, combinations, fill_in, stage_of
+from tests.metabase.contract import Call, RefusedError
+from tests.metabase.sql import QueryFailedError, Warehouses, combinations, fill_in, stage_of
 
 Json = dict[str, Any]
 
@@ -49,7 +49,7 @@ class State:
             fresh.replace(self._file)
 
     def answer(self, call: Call) -> tuple[int, object]:
-        """Status and body; raises Refused."""
+        """Status and body; raises RefusedError."""
         with self.lock:
             return _ANSWERS[call.method, call.route](self, call)
 
@@ -63,41 +63,41 @@ class State:
         for number, each in objects.items():
             if str(key) in (number, each.get("entity_id")):
                 return each
-        raise Refused(404, "Not found.")
+        raise RefusedError(404, "Not found.")
 
     def _numbered(self, kind: str, key: str) -> Json:
         if not key.isdigit():
-            raise Refused(400, {"id": "value must be an integer greater than zero."})
+            raise RefusedError(400, {"id": "value must be an integer greater than zero."})
         return self._of(kind, key)
 
     # Sessions
 
-    def log_in(self, body: Json) -> tuple[int, object]:
+    def _log_in(self, body: Json) -> tuple[int, object]:
         user = self.data["user"]
         if not user or (body["username"], body["password"]) != (user["email"], user["password"]):
-            raise Refused(401, {"password": "did not match stored password"})
+            raise RefusedError(401, {"password": "did not match stored password"})
         session = str(uuid.uuid4())
         self.data["sessions"].append(session)
         return 200, {"id": session}
 
-    def set_up(self, body: Json) -> tuple[int, object]:
+    def _set_up(self, body: Json) -> tuple[int, object]:
         if self.data["user"]:
-            raise Refused(
+            raise RefusedError(
                 403, "The /api/setup route can only be used to create the first user, "
                 "however a user currently exists.",
             )  # fmt: skip
         if body["token"] != self.data["setup_token"]:
-            raise Refused(400, {"token": "Token does not match the setup token."})
+            raise RefusedError(400, {"token": "Token does not match the setup token."})
         password = body["user"]["password"]
         if len(password) < 6 or password in COMMON_PASSWORDS or not any(map(str.isdigit, password)):
-            raise Refused(400, {"user.password": "password is too common."})
+            raise RefusedError(400, {"user.password": "password is too common."})
         self.data["user"] = {"id": 1, "email": body["user"]["email"], "password": password}
         self.data["setup_token"] = None
         session = str(uuid.uuid4())
         self.data["sessions"].append(session)
         return 200, {"id": session}
 
-    def properties(self) -> Json:
+    def _properties(self) -> Json:
         return {
             "setup-token": self.data["setup_token"],
             "has-user-setup": self.data["user"] is not None,
@@ -107,11 +107,11 @@ class State:
 
     # Databases
 
-    def databases(self) -> Json:
+    def _databases(self) -> Json:
         known = [self._shown_database(each) for each in self.data["databases"].values()]
         return {"data": known, "total": len(known)}
 
-    def add_database(self, body: Json) -> tuple[int, object]:
+    def _add_database(self, body: Json) -> tuple[int, object]:
         self._try_connection(body["details"])
         made = {
             "id": self._next_id(), "name": body["name"], "engine": body["engine"],
@@ -121,7 +121,7 @@ class State:
         self.data["databases"][str(made["id"])] = made
         return 200, self._shown_database(made)
 
-    def change_database(self, number: str, body: Json) -> tuple[int, object]:
+    def _change_database(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("databases", number)
         details = {**kept["details"], **(body.get("details") or {})}
         if details.get("password") == MASK:
@@ -131,12 +131,12 @@ class State:
         kept.update({**body, "details": details})
         return 200, self._shown_database(kept)
 
-    def sync(self, number: str) -> tuple[int, object]:
+    def _sync(self, number: str) -> tuple[int, object]:
         kept = self._numbered("databases", number)
         kept["synced_at"] = time.time() + SYNC_SECONDS
         return 200, {"status": "ok"}
 
-    def metadata(self, number: str) -> tuple[int, object]:
+    def _metadata(self, number: str) -> tuple[int, object]:
         kept = self._numbered("databases", number)
         self._finish_sync(kept)
         return 200, {**self._shown_database(kept), "tables": kept["tables"]}
@@ -149,8 +149,8 @@ class State:
     def _try_connection(self, details: Json) -> None:
         try:
             self.warehouses.rows(details, "select 1 as one", [])
-        except QueryFailed as error:
-            raise Refused(400, {"details": f"cannot connect: {error}"}) from None
+        except QueryFailedError as error:
+            raise RefusedError(400, {"details": f"cannot connect: {error}"}) from None
 
     def _shown_database(self, kept: Json) -> Json:
         hidden = {"password": MASK} if kept["details"].get("password") else {}
@@ -159,18 +159,18 @@ class State:
 
     # Collections
 
-    def collections(self, is_archived: bool) -> list[Json]:
+    def _collections(self, is_archived: bool) -> list[Json]:
         known = [
             each for each in self.data["collections"].values() if each["archived"] == is_archived
         ]
         root = {"id": "root", "name": "Our analytics", "can_write": True, "archived": False}
         personal = {
-            "id": 900_001, "name": "Warehouse Administrator's Personal Collection", "archived": False,
-            "personal_owner_id": 1, "location": "/", "description": None,
+            "id": 900_001, "name": "Warehouse Administrator's Personal Collection",
+            "archived": False, "personal_owner_id": 1, "location": "/", "description": None,
         }  # fmt: skip
         return copy.deepcopy(known if is_archived else [root, personal, *known])
 
-    def add_collection(self, body: Json) -> tuple[int, object]:
+    def _add_collection(self, body: Json) -> tuple[int, object]:
         parent = body.get("parent_id")
         if parent is not None:
             self._of("collections", parent)
@@ -182,13 +182,13 @@ class State:
         self.data["collections"][str(made["id"])] = made
         return 200, made
 
-    def change_collection(self, number: str, body: Json) -> tuple[int, object]:
+    def _change_collection(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("collections", number)
         # The default of `archived` is false: whatever is sent un-archives.
         kept.update({"archived": False} | {k: v for k, v in body.items() if k != "parent_id"})
         return 200, kept
 
-    def items(self, number: str, query: Mapping[str, list[str]]) -> tuple[int, object]:
+    def _items(self, number: str, query: Mapping[str, list[str]]) -> tuple[int, object]:
         if number != "root":
             self._of("collections", number)
         is_archived = query.get("archived") == ["true"]
@@ -209,7 +209,7 @@ class State:
 
     # Cards
 
-    def add_card(self, body: Json) -> tuple[int, object]:
+    def _add_card(self, body: Json) -> tuple[int, object]:
         if "entity_id" in body and any(
             each["entity_id"] == body["entity_id"] for each in self.data["cards"].values()
         ):
@@ -223,7 +223,7 @@ class State:
         self.data["cards"][str(made["id"])] = made
         return 200, self.shown_card(made)
 
-    def change_card(self, number: str, body: Json) -> tuple[int, object]:
+    def _change_card(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("cards", number)
         changed = {**kept, **body}
         if not changed["archived"]:
@@ -264,7 +264,7 @@ class State:
                     self.run_sql(database, sql, tags, values)
                 self._checked.add(key)
             return self.run_sql(database, sql, tags, {})
-        except QueryFailed as error:
+        except QueryFailedError as error:
             rules.refuse("dataset_query", str(error))
             raise
 
@@ -300,20 +300,20 @@ class State:
         try:
             if self.failing_queries:
                 self.failing_queries -= 1
-                raise QueryFailed("ERROR: canceling statement due to user request")
+                raise QueryFailedError("ERROR: canceling statement due to user request")
             columns, rows = run()
-        except QueryFailed as error:
+        except QueryFailedError as error:
             return 202, {"status": "failed", "error": str(error), "data": {"rows": [], "cols": []}}
         return 202, {
             "status": "completed", "row_count": len(rows), "data": {"rows": rows, "cols": columns},
         }  # fmt: skip
 
-    def ad_hoc(self, body: Json) -> tuple[int, object]:
+    def _ad_hoc(self, body: Json) -> tuple[int, object]:
         rules.check_query(body, map(int, self.data["databases"]))
         sql, tags = stage_of(body)
         return self.query(lambda: self.run_sql(body["database"], sql, tags, {}))
 
-    def run_card(self, card: Json, parameters: Iterable[Json]) -> tuple[int, object]:
+    def _run_card(self, card: Json, parameters: Iterable[Json]) -> tuple[int, object]:
         sql, tags = stage_of(card["dataset_query"])
         values = {
             each["target"][1][1]: each["value"][0]
@@ -325,13 +325,13 @@ class State:
             lambda: self.run_sql(card["dataset_query"]["database"], sql, tags, values)
         )
 
-    def run_tile(self, ids: Mapping[str, str], body: Json) -> tuple[int, object]:
+    def _run_tile(self, ids: Mapping[str, str], body: Json) -> tuple[int, object]:
         board = self._numbered("dashboards", ids["id"])
         tile = next(
             (each for each in board["dashcards"] if str(each["id"]) == ids["dashcardid"]), None
         )
         if tile is None or str(tile["card_id"]) != ids["cardid"]:
-            raise Refused(404, "Not found.")
+            raise RefusedError(404, "Not found.")
         targets = {each["parameter_id"]: each["target"] for each in tile["parameter_mappings"]}
         known = {each["id"] for each in board["parameters"]}
         given = body.get("parameters") or []
@@ -340,14 +340,14 @@ class State:
                 rules.refuse(
                     "parameters", f"Dashboard does not have a parameter with ID {each['id']!r}."
                 )
-        return self.run_card(
+        return self._run_card(
             self._of("cards", tile["card_id"]),
             [each | {"target": targets[each["id"]]} for each in given if each["id"] in targets],
         )
 
     # Dashboards
 
-    def add_dashboard(self, body: Json) -> tuple[int, object]:
+    def _add_dashboard(self, body: Json) -> tuple[int, object]:
         made = {
             "description": None, "collection_id": None, "archived": False, "parameters": [],
             "dashcards": [], "tabs": [], "width": "fixed", "auto_apply_filters": True,
@@ -358,7 +358,7 @@ class State:
         self.data["dashboards"][str(made["id"])] = made
         return 200, self.shown_dashboard(made)
 
-    def change_dashboard(self, number: str, body: Json) -> tuple[int, object]:
+    def _change_dashboard(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("dashboards", number)
         if body.get("tabs") and "dashcards" not in body:
             rules.refuse("tabs", "are only looked at together with dashcards")
@@ -378,7 +378,7 @@ class State:
                 }  # fmt: skip
         for tile in changed["dashcards"]:
             if tile.get("card_id") is not None and tile["card_id"] not in cards:
-                raise Refused(404, "Not found.")
+                raise RefusedError(404, "Not found.")
         rules.check_dashboard(changed["parameters"], changed["dashcards"], cards)
         # What is not sent is deleted, and what is new gets an id.
         changed["dashcards"] = [
@@ -404,52 +404,52 @@ class State:
 
 
 _ANSWERS: dict[tuple[str, str], Callable[[State, Call], tuple[int, object]]] = {
-    ("get", "/api/session/properties"): lambda state, _: (200, state.properties()),
-    ("post", "/api/session"): lambda state, call: state.log_in(call.body),
-    ("post", "/api/setup"): lambda state, call: state.set_up(call.body),
+    ("get", "/api/session/properties"): lambda state, _: (200, state._properties()),
+    ("post", "/api/session"): lambda state, call: state._log_in(call.body),
+    ("post", "/api/setup"): lambda state, call: state._set_up(call.body),
     ("get", "/api/user/current"): lambda state, _: (
         200, {"id": 1, "email": state.data["user"]["email"], "is_superuser": True},
     ),
-    ("get", "/api/database"): lambda state, _: (200, state.databases()),
-    ("post", "/api/database"): lambda state, call: state.add_database(call.body),
+    ("get", "/api/database"): lambda state, _: (200, state._databases()),
+    ("post", "/api/database"): lambda state, call: state._add_database(call.body),
     ("get", "/api/database/{id}"): lambda state, call: (
         200, state._shown_database(state._numbered("databases", call.ids["id"])),
     ),
-    ("put", "/api/database/{id}"): lambda state, call: state.change_database(
+    ("put", "/api/database/{id}"): lambda state, call: state._change_database(
         call.ids["id"], call.body
     ),
-    ("post", "/api/database/{id}/sync_schema"): lambda state, call: state.sync(call.ids["id"]),
-    ("get", "/api/database/{id}/metadata"): lambda state, call: state.metadata(call.ids["id"]),
+    ("post", "/api/database/{id}/sync_schema"): lambda state, call: state._sync(call.ids["id"]),
+    ("get", "/api/database/{id}/metadata"): lambda state, call: state._metadata(call.ids["id"]),
     ("get", "/api/collection"): lambda state, call: (
-        200, state.collections(call.query.get("archived") == ["true"]),
+        200, state._collections(call.query.get("archived") == ["true"]),
     ),
-    ("post", "/api/collection"): lambda state, call: state.add_collection(call.body),
+    ("post", "/api/collection"): lambda state, call: state._add_collection(call.body),
     ("get", "/api/collection/{id}"): lambda state, call: (
         200, state._of("collections", call.ids["id"]),
     ),
-    ("put", "/api/collection/{id}"): lambda state, call: state.change_collection(
+    ("put", "/api/collection/{id}"): lambda state, call: state._change_collection(
         call.ids["id"], call.body
     ),
-    ("get", "/api/collection/{id}/items"): lambda state, call: state.items(
+    ("get", "/api/collection/{id}/items"): lambda state, call: state._items(
         call.ids["id"], call.query
     ),
-    ("post", "/api/card"): lambda state, call: state.add_card(call.body),
+    ("post", "/api/card"): lambda state, call: state._add_card(call.body),
     ("get", "/api/card/{id}"): lambda state, call: (
         200, state.shown_card(state._of("cards", call.ids["id"])),
     ),
-    ("put", "/api/card/{id}"): lambda state, call: state.change_card(call.ids["id"], call.body),
-    ("post", "/api/card/{id}/query"): lambda state, call: state.run_card(
+    ("put", "/api/card/{id}"): lambda state, call: state._change_card(call.ids["id"], call.body),
+    ("post", "/api/card/{id}/query"): lambda state, call: state._run_card(
         state._of("cards", call.ids["id"]), call.body.get("parameters") or []
     ),
-    ("post", "/api/dataset"): lambda state, call: state.ad_hoc(call.body),
-    ("post", "/api/dashboard"): lambda state, call: state.add_dashboard(call.body),
+    ("post", "/api/dataset"): lambda state, call: state._ad_hoc(call.body),
+    ("post", "/api/dashboard"): lambda state, call: state._add_dashboard(call.body),
     ("get", "/api/dashboard/{id}"): lambda state, call: (
         200, state.shown_dashboard(state._of("dashboards", call.ids["id"])),
     ),
-    ("put", "/api/dashboard/{id}"): lambda state, call: state.change_dashboard(
+    ("put", "/api/dashboard/{id}"): lambda state, call: state._change_dashboard(
         call.ids["id"], call.body
     ),
     (
         "post", "/api/dashboard/{id}/dashcard/{dashcard-id}/card/{card-id}/query",
-    ): lambda state, call: state.run_tile(call.ids, call.body or {}),
+    ): lambda state, call: state._run_tile(call.ids, call.body or {}),
 }  # fmt: skip
