@@ -159,3 +159,19 @@ def module_warehouse(server: Server) -> Iterator[Warehouse]:
     warehouse = server.database(f"module_{next(_names)}", "migrated")
     yield warehouse
     server.drop(warehouse)
+
+
+@pytest.fixture(scope="session")
+def _sampled(server: Server) -> Warehouse:
+    warehouse = server.database("sampled", "migrated")
+    for command in (["snapshots", "seeds/sample"], ["replay", "seeds/market"]):
+        assert warehouse.loader(command[0], PROJECT_ROOT / command[1]).returncode == 0
+    warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def sampled(_sampled: Warehouse) -> Warehouse:
+    """What `make run` leaves behind; only read by those who use it."""
+    _sampled.activate()
+    return _sampled

@@ -16,15 +16,6 @@ README = (PROJECT_ROOT / "README.md").read_text()
 EXAMPLE = re.compile(r"^```console\n\$ (?P<command>.+)\n(?P<output>(?:.*\n)*?)```$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def sampled(module_warehouse: Warehouse) -> Warehouse:
-    """What `make run` leaves behind."""
-    assert module_warehouse.loader("snapshots", PROJECT_ROOT / "seeds/sample").returncode == 0
-    assert module_warehouse.loader("replay", PROJECT_ROOT / "seeds/market").returncode == 0
-    module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
-    return module_warehouse
-
-
 def test_every_example_of_the_readme_prints_what_it_says(sampled: Warehouse) -> None:
     examples = list(EXAMPLE.finditer(README))
     assert len(examples) >= len(load_questions())
