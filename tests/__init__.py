@@ -1,0 +1,1 @@
+"""The tests, and the stand-ins for what they cannot reach."""

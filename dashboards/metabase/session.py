@@ -5,7 +5,6 @@ Source: Metabase's API as of v0.63; see DECISIONS.md for what was never tried on
 """
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import requests
@@ -25,15 +24,8 @@ class Session(Metabase_API):  # type: ignore[misc]
     otherwise `is_new` stays true, and nothing can be asked.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        may_set_up: bool,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, settings: Settings, *, may_set_up: bool) -> None:
         self._settings = settings
-        self._sleep = sleep
         self._secrets = [
             secret.get_secret_value()
             for secret in (settings.metabase_password, settings.metabase_reader_password)
@@ -122,7 +114,7 @@ class Session(Metabase_API):  # type: ignore[misc]
                     if may_be_absent and reply.status_code == 404:
                         return None
                     return self._read(reply, what)
-            self._sleep(2**attempt)
+            time.sleep(2**attempt)
         raise AssertionError("unreachable")
 
     @property
@@ -181,7 +173,7 @@ class Session(Metabase_API):  # type: ignore[misc]
                         if isinstance(error, requests.RequestException)
                         else error
                     ) from None
-                self._sleep(1)
+                time.sleep(1)
             else:
                 return dict(answer)
 
@@ -196,9 +188,10 @@ class Session(Metabase_API):  # type: ignore[misc]
             return self._json(reply, what)
         said = self._scrub(_message(reply))
         problem = f"Metabase: {what}: {reply.status_code}: {said}"
-        if reply.is_redirect:
+        if reply.status_code < 400:
+            elsewhere = reply.headers.get("Location", "elsewhere")
             raise TerminalError(
-                f"Metabase at {self.domain} redirects to {reply.headers['Location']}: "
+                f"Metabase at {self.domain} redirects to {elsewhere}: "
                 "set WAREHOUSE_METABASE_URL to where it really is"
             )
         if reply.status_code == 403:

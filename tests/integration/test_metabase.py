@@ -1,11 +1,14 @@
 """`dashboards plan` and `apply` against the stand-in: what they bring, and what stops them."""
 
+import copy
 import json
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from loader.settings import get_settings
 from tests.conftest import Server, Warehouse
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
+from tests.metabase.state import State
 
 PASSWORD = "Adm1n%of$all"
 READER_PASSWORD = "Re4der'of\\marts"
@@ -60,14 +64,29 @@ def metabase(
     get_settings.cache_clear()
 
 
+_applied: dict[str, Any] = {}
+
+
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
+def provisioned(metabase: MetabaseStandIn) -> MetabaseStandIn:
+    """A Metabase that holds everything: applied once, then copied."""
+    if not _applied:
+        applied()
+        _applied.update(metabase.state.data)
+    metabase.state.data = copy.deepcopy(_applied)
+    metabase.forget_counts()
+    return metabase
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, questions.Question]:
     """One dashboard and its questions, for tests that apply many times."""
     board = load_dashboards()["alerts"]
     names = {"books", *(tile.question for tile in board.tiles if tile.question)}
     asked = {name: question for name, question in load_questions().items() if name in names}
     monkeypatch.setattr(provision, "load_dashboards", lambda: {"alerts": board})
     monkeypatch.setattr(provision, "load_questions", lambda: asked)
+    return asked
 
 
 def dashboards(*arguments: str) -> Result:
@@ -140,10 +159,9 @@ def test_a_plan_tells_the_changes_and_makes_none(metabase: MetabaseStandIn) -> N
 
 
 def test_the_reader_of_metabase_sees_marts_and_their_descriptions(
-    metabase: MetabaseStandIn,
+    provisioned: MetabaseStandIn,
 ) -> None:
-    applied()
-    [database] = metabase.state.data["databases"].values()
+    [database] = provisioned.state.data["databases"].values()
     assert {table["schema"] for table in database["tables"]} == {"marts"}
     for table in database["tables"]:
         assert table["description"], table["name"]
@@ -199,25 +217,23 @@ def tags(kept: Any) -> Any:
 
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_drift_in_one_object_is_undone_in_that_object(
-    metabase: MetabaseStandIn, drift: str
+    provisioned: MetabaseStandIn, drift: str
 ) -> None:
-    applied()
-    before = everything(metabase)
-    ids = {kind: set(metabase.state.data[kind]) for kind in ("cards", "dashboards")}
+    before = everything(provisioned)
+    ids = {kind: set(provisioned.state.data[kind]) for kind in ("cards", "dashboards")}
     spoil, said = DRIFTS[drift]
-    spoil(metabase.state.data)
-    metabase.forget_counts()
+    spoil(provisioned.state.data)
+    provisioned.forget_counts()
     assert dashboards("plan").stdout.splitlines()[0] == said
-    assert metabase.writes == []
+    assert provisioned.writes == []
     assert applied().stdout.splitlines() == [said, "1 changes"]
-    assert len(metabase.writes) == 1
-    assert {kind: set(metabase.state.data[kind]) for kind in ("cards", "dashboards")} == ids
-    assert everything(metabase) == before
+    assert len(provisioned.writes) == 1
+    assert {kind: set(provisioned.state.data[kind]) for kind in ("cards", "dashboards")} == ids
+    assert everything(provisioned) == before
 
 
-def test_ids_stay_so_that_links_survive(metabase: MetabaseStandIn) -> None:
-    applied()
-    kept = board(metabase.state.data)
+def test_ids_stay_so_that_links_survive(provisioned: MetabaseStandIn) -> None:
+    kept = board(provisioned.state.data)
     tiles = {tile["card_id"]: tile["id"] for tile in kept["dashcards"] if tile["card_id"]}
     for tile in kept["dashcards"]:
         tile["row"] += 1
@@ -229,13 +245,14 @@ def test_ids_stay_so_that_links_survive(metabase: MetabaseStandIn) -> None:
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
 def test_cut_off_at_any_request_it_is_finished_by_the_next_run(
-    metabase: MetabaseStandIn, reader: dict[str, str], is_before: bool
+    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch, is_before: bool
 ) -> None:
+    monkeypatch.setattr(time, "sleep", partial(_sleep_shortly, time.sleep))
     applied()
     complete, count = everything(metabase), len(metabase.requests)
     cut_off = 0
     for request in range(1, count + 1):
-        metabase.state.data = MetabaseStandIn().state.data
+        metabase.state.data = State().data
         metabase.faults.cut, metabase.faults.cut_is_before = request, is_before
         # A GET is tried again by itself.
         cut_off += dashboards("apply").exit_code == 75
@@ -243,6 +260,10 @@ def test_cut_off_at_any_request_it_is_finished_by_the_next_run(
         applied()
         assert everything(metabase) == complete, f"cut at request {request}"
     assert cut_off > 10
+
+
+def _sleep_shortly(sleep: Callable[[float], None], seconds: float) -> None:
+    sleep(seconds / 20)
 
 
 FAULTS: dict[str, tuple[Callable[[MetabaseStandIn], object], int, str]] = {
@@ -303,9 +324,8 @@ def test_a_metabase_that_does_not_come_is_waited_for_as_long_as_one_says(
     )  # fmt: skip
 
 
-def test_a_metabase_that_is_not_there(
-    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("metabase")
+def test_a_metabase_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_METABASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "0")
     get_settings.cache_clear()
@@ -329,15 +349,15 @@ def test_a_metabase_that_answers_too_late(
     assert "did not answer within 0.2 s" in done.stderr
 
 
-def test_a_password_that_was_changed_in_metabase(metabase: MetabaseStandIn) -> None:
-    applied()
-    metabase.state.data["user"]["password"] = "another1"
-    metabase.state.data["sessions"].clear()
+def test_a_password_that_was_changed_in_metabase(provisioned: MetabaseStandIn) -> None:
+    provisioned.state.data["user"]["password"] = "another1"
+    provisioned.state.data["sessions"].clear()
     done = dashboards("apply")
     assert done.exit_code == 1
     assert "Metabase does not take the password of admin@example.com" in done.stderr
 
 
+@pytest.mark.usefixtures("metabase")
 @pytest.mark.parametrize(
     ("name", "value", "code", "said"),
     [
@@ -350,12 +370,7 @@ def test_a_password_that_was_changed_in_metabase(metabase: MetabaseStandIn) -> N
     ],
 )
 def test_wrong_settings(
-    metabase: MetabaseStandIn,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: str,
-    code: int,
-    said: str,
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: int, said: str
 ) -> None:
     monkeypatch.setenv(f"WAREHOUSE_METABASE_{name}", value)
     get_settings.cache_clear()
@@ -395,22 +410,23 @@ def test_what_is_not_ours_is_left_alone(metabase: MetabaseStandIn, kind: str) ->
 
 
 def test_what_left_the_repository_is_archived_when_asked(
-    metabase: MetabaseStandIn, request: pytest.FixtureRequest
+    provisioned: MetabaseStandIn, request: pytest.FixtureRequest
 ) -> None:
-    applied()
     theirs = {"name": "Mine", "entity_id": "y" * 21}
-    metabase.state.data["cards"]["999"] = {**card(metabase.state.data), "id": 999, **theirs}
-    request.getfixturevalue("few")
+    provisioned.state.data["cards"]["999"] = {**card(provisioned.state.data), "id": 999, **theirs}
+    few = request.getfixturevalue("few")
     left = applied()
     assert left.stdout == "nothing to change\n"
     assert "left card 'Spread by second': no longer in dashboards/" in left.stderr
     done = dashboards("apply", "--prune")
     assert "archive dashboard 'Spread monitor'" in done.stdout
-    kept = {each["name"] for each in metabase.state.data["cards"].values() if not each["archived"]}
-    assert kept == {"Mine", *(each.title for each in provision.load_questions().values())}
-    metabase.forget_counts()
+    kept = {
+        each["name"] for each in provisioned.state.data["cards"].values() if not each["archived"]
+    }
+    assert kept == {"Mine", *(each.title for each in few.values())}
+    provisioned.forget_counts()
     assert dashboards("apply", "--prune").output == "nothing to change\n"
-    assert metabase.writes == []
+    assert provisioned.writes == []
 
 
 WRONG_QUESTIONS = {
@@ -422,17 +438,19 @@ WRONG_QUESTIONS = {
 }
 
 
-@pytest.mark.usefixtures("few")
 @pytest.mark.parametrize("mistake", WRONG_QUESTIONS)
 def test_a_question_that_cannot_be_shown_is_not_saved(
-    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch, mistake: str
+    metabase: MetabaseStandIn,
+    few: dict[str, questions.Question],
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: str,
 ) -> None:
     applied()
     old, new, said = WRONG_QUESTIONS[mistake]
-    text = (questions.resources.files("dashboards") / "questions/alerts-by-day.sql").read_text()
+    text = (resources.files("dashboards") / "questions/alerts-by-day.sql").read_text()
     assert old in text
     wrong = questions.parse_question("alerts-by-day", text.replace(old, new))
-    asked = {**provision.load_questions(), "alerts-by-day": wrong}
+    asked = {**few, "alerts-by-day": wrong}
     monkeypatch.setattr(provision, "load_questions", lambda: asked)
     if mistake == "sql":
         monkeypatch.setattr(provision, "tables_of", lambda _: set())
@@ -445,9 +463,8 @@ def test_a_question_that_cannot_be_shown_is_not_saved(
     assert metabase.violations == []
 
 
-def test_a_table_that_dbt_has_not_built_is_named(
-    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("metabase")
+def test_a_table_that_dbt_has_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "1")
     get_settings.cache_clear()
     monkeypatch.setattr(provision, "tables_of", lambda _: {"not_built"})
