@@ -48,8 +48,9 @@ lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
 	$(BIN)/pytest -n 2 --dist loadscope
 
-docs: .venv/dev.stamp ## Draw docs/erd.md, the diagram of target, from the project
+docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposures
 	@$(BIN)/loader init > /dev/null
+	@$(BIN)/python docs/exposures.py dbt_project/models/exposures.yml
 	@$(BIN)/python docs/erd.py docs/erd.md
 
 bench: .venv/bench.stamp ## Measure speed against named baselines (about 40 minutes)

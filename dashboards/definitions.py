@@ -5,11 +5,12 @@ whose question has one, except where the tile ignores it.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from importlib import resources
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dashboards.charts import Strict
 from dashboards.questions import Parameter, Question, load_questions, nearest
@@ -81,6 +82,12 @@ class Filter(Strict):
     title: str
     default: str | None = None
     values: Values | None = None
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _as_it_was_written(cls, value: object) -> object:
+        # YAML makes dates and numbers of what is one.
+        return str(value) if isinstance(value, date | int | float) else value
 
 
 class Dashboard(Strict):

@@ -4,9 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from dashboards.definitions import load_dashboards
 from dashboards.questions import load_questions
 from loader.cli import main
 from loader.settings import PROJECT_ROOT, Settings
@@ -62,3 +64,12 @@ def test_the_diagram_is_that_of_the_project(sampled: Warehouse) -> None:
     drawn = sampled.directory / "erd.md"
     subprocess.run([sys.executable, PROJECT_ROOT / "docs" / "erd.py", drawn], check=True)
     assert drawn.read_text() == (PROJECT_ROOT / "docs" / "erd.md").read_text()
+
+
+def test_the_exposures_are_those_of_the_dashboards(tmp_path: Path, sampled: Warehouse) -> None:
+    written = tmp_path / "exposures.yml"
+    subprocess.run([sys.executable, PROJECT_ROOT / "docs" / "exposures.py", written], check=True)
+    kept = PROJECT_ROOT / "dbt_project" / "models" / "exposures.yml"
+    assert written.read_text() == kept.read_text()
+    listed = sampled.dbt("--quiet", "list", "--resource-type", "exposure").stdout
+    assert len(listed.split()) == len(load_dashboards())
