@@ -7,7 +7,7 @@ is ISO 8601 in UTC, the same in each output format.
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -20,10 +20,20 @@ from loader.settings import get_settings
 from loader.warehouse import connect, database_error
 
 Row = tuple[str | int | None, ...]
+Kind = Literal["number", "date", "instant", "flag", "text"]
 
 _DATE_OID = 1082
 _TIMESTAMPTZ_OID = 1184
 _NUMERIC_OID = 1700
+_KINDS: dict[int, Kind] = {
+    16: "flag",
+    20: "number",
+    21: "number",
+    23: "number",
+    _DATE_OID: "date",
+    _TIMESTAMPTZ_OID: "instant",
+    _NUMERIC_OID: "number",
+}
 
 
 class Writer(Protocol):
@@ -41,6 +51,16 @@ class Answer:
     rows: list[Row]
 
 
+@dataclass(frozen=True)
+class Glimpse:
+    """The first rows of an answer: what kind each column is of, and whether there are more."""
+
+    answer: Answer
+    kinds: tuple[Kind, ...]
+    has_more: bool
+    sql: str
+
+
 def _as_text(value: str | bytes | None, _cursor: Cursor) -> str | None:
     return None if value is None else str(value)
 
@@ -56,7 +76,7 @@ _INSTANT = new_type((_TIMESTAMPTZ_OID,), "ISO_INSTANT", _as_iso_instant)
 
 @contextlib.contextmanager
 def reading() -> Iterator[Connection]:
-    """A connection that can only read marts, and for no longer than a question may take."""
+    """A connection that can only read marts, no statement for longer than a question may take."""
     timeout = get_settings().question_timeout_seconds
     with contextlib.closing(connect("reader")) as connection:
         with connection, connection.cursor() as cursor:
@@ -80,6 +100,24 @@ def ask(connection: Connection, question: Question, values: Mapping[str, Value |
             register_type(kind, cursor)
         cursor.execute(question.statement, values)
         return Answer(tuple(column.name for column in cursor.description or ()), cursor.fetchall())
+
+
+def glimpse(
+    cursor: Cursor, question: Question, values: Mapping[str, Value | None], limit: int
+) -> Glimpse:
+    """At most `limit` rows of the answer, within the caller's transaction."""
+    for kind in (_TEXT, _INSTANT):
+        register_type(kind, cursor)
+    query = cursor.mogrify(question.statement, values).decode()
+    cursor.execute(f"select * from (\n{query}\n) as answer limit {limit + 1:d}")
+    columns = cursor.description or ()
+    rows = cursor.fetchall()
+    return Glimpse(
+        Answer(tuple(column.name for column in columns), rows[:limit]),
+        tuple(_KINDS.get(column.type_code, "text") for column in columns),
+        len(rows) > limit,
+        query,
+    )
 
 
 def copy_answer(

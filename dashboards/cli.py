@@ -12,9 +12,10 @@ from dashboards.definitions import load_dashboards
 from dashboards.export import export as write_files
 from dashboards.metabase.provision import Change, Provision
 from dashboards.metabase.session import Session
+from dashboards.preview import preview as write_page
 from dashboards.questions import Parameter, Question, load_questions, nearest
 from loader.commands import CommandGroup
-from loader.errors import UsageError
+from loader.errors import TerminalError, UsageError
 from loader.settings import get_settings
 
 _WIDTH = {"max_content_width": 100}
@@ -65,6 +66,29 @@ def export(directory: Path) -> None:
     at all, and all of them show the same moment.
     """
     write_files(directory, lambda path: click.echo(f"wrote {path}"))
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[DASHBOARD...]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write.  [default: dashboards.html in WAREHOUSE_HOME]",
+)
+def preview(names: tuple[str, ...], out: Path | None) -> None:
+    """Write the dashboards, or some of them, as one HTML page that needs no network.
+
+    A question that fails says so in its tile; the page is written, and the exit code is 1.
+    """
+    known = load_dashboards()
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no such dashboard: {name}{nearest(name, known)}")
+    path = out or get_settings().home / "dashboards.html"
+    problems = write_page(path, [known[name] for name in names or known])
+    click.echo(f"wrote {path}")
+    if problems:
+        raise TerminalError("; ".join(problems))
 
 
 @main.command()

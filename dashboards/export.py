@@ -52,12 +52,12 @@ def export(directory: Path, report: Callable[[Path], None]) -> None:
             for table in tables:
                 query = _table_query(connection, table)
                 path = directory / "target" / f"{table}.csv"
-                with _whole(path) as out, connection.cursor() as cursor:
+                with whole_file(path) as out, connection.cursor() as cursor:
                     copy_csv(cursor, query, out)
                 report(path)
             for name, question in load_questions().items():
                 path = directory / "questions" / f"{name}.csv"
-                with _whole(path) as out:
+                with whole_file(path) as out:
                     copy_answer(connection, question, question.bind({}), out)
                 report(path)
     except psycopg2.Error as error:
@@ -96,7 +96,7 @@ def _table_query(connection: Connection, table: str) -> str:
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Writer]:
+def whole_file(path: Path) -> Iterator[Writer]:
     """A file that appears under its name when it is complete, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

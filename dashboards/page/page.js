@@ -1,0 +1,63 @@
+// Draws the charts, sorts the tables and changes the theme. No network.
+const root = document.documentElement;
+const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+let isDark = prefersDark.matches;
+
+function theme() {
+  const ink = isDark ? "#c9ced6" : "#48515e";
+  const rule = isDark ? "#2f343d" : "#e2e5ea";
+  return {
+    background: "transparent",
+    font: getComputedStyle(document.body).fontFamily,
+    view: { stroke: null },
+    axis: {
+      labelColor: ink, titleColor: ink, titleFontWeight: "normal",
+      gridColor: rule, domainColor: rule, tickColor: rule,
+    },
+    legend: { labelColor: ink, titleColor: ink },
+  };
+}
+
+async function draw() {
+  root.style.colorScheme = isDark ? "dark" : "light";
+  for (const place of document.querySelectorAll(".chart")) {
+    const chart = JSON.parse(place.nextElementSibling.textContent);
+    const size = { width: "container", height: "container", autosize: { type: "fit", contains: "padding" } };
+    await vegaEmbed(place, { ...chart, ...size, config: theme() }, {
+      mode: "vega-lite", renderer: "svg", actions: false, tooltip: { theme: isDark ? "dark" : "light" },
+    });
+  }
+  root.dataset.drawn = "yes";
+}
+
+function sort(header) {
+  const isAscending = header.ariaSort !== "ascending";
+  const place = header.cellIndex;
+  const isNumber = header.classList.contains("number");
+  const body = header.closest("table").tBodies[0];
+  const key = (row) => row.cells[place].dataset.key ?? row.cells[place].textContent;
+  const order = (one, other) => {
+    const [a, b] = [key(one), key(other)];
+    // What is missing comes last, whichever way.
+    if (a === "" || b === "") return (a === "") - (b === "");
+    const before = isNumber ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0;
+    return isAscending ? before : -before;
+  };
+  for (const other of header.parentElement.cells) other.ariaSort = null;
+  header.ariaSort = isAscending ? "ascending" : "descending";
+  body.append(...[...body.rows].sort(order));
+}
+
+document.addEventListener("click", (event) => {
+  const header = event.target.closest("th");
+  if (header) sort(header);
+});
+document.getElementById("theme").addEventListener("click", () => {
+  isDark = !isDark;
+  draw();
+});
+prefersDark.addEventListener("change", (event) => {
+  isDark = event.matches;
+  draw();
+});
+draw();

@@ -1,0 +1,208 @@
+"""The dashboards as one HTML page that needs nothing else: no server, no network.
+
+The same files and the same SQL as in Metabase, with the filters at their defaults; every tile
+shows the same moment.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import psycopg2
+import vl_convert
+from psycopg2.extensions import connection as Connection
+
+from dashboards.answers import Glimpse, Kind, glimpse, reading
+from dashboards.charts import Column, Warn, heading, missing
+from dashboards.definitions import Dashboard, Place, Tile
+from dashboards.export import whole_file
+from dashboards.questions import Question
+from dashboards.vega import specification
+from loader.warehouse import database_error
+
+# As many as Metabase draws, and as a person may read.
+CHART_ROWS = 2000
+TABLE_ROWS = 500
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a cell shows, what it is sorted by, and whether it is painted as a warning."""
+
+    text: str
+    key: str
+    is_warning: bool
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A tile as the page draws it."""
+
+    place: Place
+    heading: str | None = None
+    question: Question | None = None
+    given: tuple[tuple[str, str], ...] = ()
+    sql: str = ""
+    error: str | None = None
+    note: str | None = None
+    titles: tuple[tuple[str, Kind], ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    chart: dict[str, Any] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return not self.rows and self.chart is None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A dashboard as the page draws it."""
+
+    dashboard: Dashboard
+    filters: tuple[tuple[str, str], ...]
+    panels: tuple[Panel, ...]
+
+
+def preview(path: Path, dashboards: Iterable[Dashboard]) -> list[str]:
+    """Write the page, whole or not at all; returns what went wrong in tiles, one line each."""
+    with reading() as connection:
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        with connection:
+            sheets = [_sheet(connection, dashboard) for dashboard in dashboards]
+    with whole_file(path) as out:
+        out.write(_page(sheets).encode())
+    return [
+        f"{sheet.dashboard.name}, {panel.question.name}: {panel.error}"
+        for sheet in sheets
+        for panel in sheet.panels
+        if panel.error and panel.question
+    ]
+
+
+def _page(sheets: list[Sheet]) -> str:
+    files = resources.files("dashboards") / "page"
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((files / "page.html.j2").read_text("utf-8"))
+    return template.render(
+        sheets=sheets,
+        style=(files / "page.css").read_text("utf-8"),
+        script=(files / "page.js").read_text("utf-8"),
+        # A script that is quoted in a page must not end it.
+        library=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
+    )
+
+
+def _sheet(connection: Connection, dashboard: Dashboard) -> Sheet:
+    filters = tuple(
+        (chosen.title, _default_in_words(dashboard, name))
+        for name, chosen in dashboard.filters.items()
+    )
+    panels = tuple(_panel(connection, dashboard, tile) for tile in dashboard.tiles)
+    return Sheet(dashboard, filters, panels)
+
+
+def _default_in_words(dashboard: Dashboard, name: str) -> str:
+    default = dashboard.default_of(name)
+    texts = {parameter.default_text for parameter in dashboard.fed_by(name)}
+    if default is None and len(texts) > 1:
+        return "as each tile says"
+    return texts.pop() if default is None else default
+
+
+def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
+    question = dashboard.question_of(tile)
+    if question is None:
+        return Panel(tile.at, heading=tile.heading)
+    values = question.bind(dashboard.given_to(tile))
+    given = tuple(
+        (name, parameter.default_text if values[name] is None else str(values[name]))
+        for name, parameter in question.parameters.items()
+    )
+    limit = CHART_ROWS if question.chart else TABLE_ROWS
+    with connection.cursor() as cursor:
+        cursor.execute("savepoint tile")
+        sql = cursor.mogrify(question.statement, values).decode()
+        try:
+            seen = glimpse(cursor, question, values, limit)
+        except psycopg2.errors.QueryCanceled:
+            error = "no answer in time: see WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
+        except psycopg2.OperationalError:
+            # The server has gone: there is no page to be had.
+            raise
+        except psycopg2.Error as problem:
+            error = str(database_error(problem))
+        else:
+            return _shown(tile, question, given, sql, seen)
+        cursor.execute("rollback to tile")
+    return Panel(tile.at, question=question, given=given, sql=sql, error=error)
+
+
+def _shown(
+    tile: Tile, question: Question, given: tuple[tuple[str, str], ...], sql: str, seen: Glimpse
+) -> Panel:
+    columns = seen.answer.columns
+    lacking = list(missing(question.chart, question.columns, columns))
+    if lacking:
+        error = f"its answer has no column {lacking[0]!r}"
+        return Panel(tile.at, question=question, given=given, sql=sql, error=error)
+    looks = [question.columns.get(name) for name in columns]
+    shown = len(seen.answer.rows)
+    is_drawn = question.chart is not None and shown > 0
+    return Panel(
+        tile.at,
+        question=question,
+        given=given,
+        sql=sql,
+        note=f"The first {shown:,} rows of more" if seen.has_more else None,
+        titles=tuple(
+            (heading(name, look), kind)
+            for name, look, kind in zip(columns, looks, seen.kinds, strict=True)
+        ),
+        rows=()
+        if is_drawn
+        else tuple(
+            tuple(_cell(*each) for each in zip(row, seen.kinds, looks, strict=True))
+            for row in seen.answer.rows
+        ),
+        chart=specification(question, seen) if is_drawn else None,
+    )
+
+
+def _cell(value: str | int | None, kind: Kind, look: Column | None) -> Cell:
+    if value is None:
+        return Cell("", "", is_warning=False)
+    warn = look.warn if look else None
+    is_warning = warn is not None and _warns(warn, value)
+    if kind == "number":
+        return Cell(_number(value, look), str(value), is_warning)
+    if kind == "instant":
+        # Of a second's fraction nobody reads a table; the SQL and `ask` have it.
+        return Cell(str(value)[:19].replace("T", " "), str(value), is_warning)
+    text = ("yes" if value else "no") if kind == "flag" else str(value)
+    return Cell(text, text, is_warning)
+
+
+def _number(value: str | int, look: Column | None) -> str:
+    number = Decimal(value)
+    if look and look.decimals is not None:
+        number = number.quantize(Decimal(1).scaleb(-look.decimals), ROUND_HALF_UP)
+    return f"{number:,f}"
+
+
+def _warns(warn: Warn, value: str | int) -> bool:
+    if isinstance(warn.value, str):
+        return (str(value) == warn.value) == (warn.operator == "=")
+    number, limit = Decimal(value), Decimal(str(warn.value))
+    return {
+        "<": number < limit,
+        ">": number > limit,
+        "=": number == limit,
+        "!=": number != limit,
+    }[warn.operator]
