@@ -45,7 +45,7 @@ class Panel:
     place: Place
     heading: str | None = None
     question: Question | None = None
-    given: tuple[tuple[str, str], ...] = ()
+    asked: str = ""
     sql: str = ""
     error: str | None = None
     note: str | None = None
@@ -95,7 +95,7 @@ def _page(sheets: list[Sheet]) -> str:
         style=(files / "page.css").read_text("utf-8"),
         script=(files / "page.js").read_text("utf-8"),
         # A script that is quoted in a page must not end it.
-        library=vl_convert.javascript_bundle().replace("</script", "<\\/script"),
+        library=vl_convert.javascript_bundle(None).replace("</script", "<\\/script"),
     )
 
 
@@ -121,8 +121,9 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
     if question is None:
         return Panel(tile.at, heading=tile.heading)
     values = question.bind(dashboard.given_to(tile))
-    given = tuple(
-        (name, parameter.default_text if values[name] is None else str(values[name]))
+    asked = ", ".join(
+        f"{name.replace('_', ' ')}: "
+        + (parameter.default_text if values[name] is None else str(values[name]))
         for name, parameter in question.parameters.items()
     )
     limit = CHART_ROWS if question.chart else TABLE_ROWS
@@ -139,26 +140,24 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
         except psycopg2.Error as problem:
             error = str(database_error(problem))
         else:
-            return _shown(tile, question, given, sql, seen)
+            return _shown(tile, question, asked, sql, seen)
         cursor.execute("rollback to tile")
-    return Panel(tile.at, question=question, given=given, sql=sql, error=error)
+    return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
 
 
-def _shown(
-    tile: Tile, question: Question, given: tuple[tuple[str, str], ...], sql: str, seen: Glimpse
-) -> Panel:
+def _shown(tile: Tile, question: Question, asked: str, sql: str, seen: Glimpse) -> Panel:
     columns = seen.answer.columns
     lacking = list(missing(question.chart, question.columns, columns))
     if lacking:
         error = f"its answer has no column {lacking[0]!r}"
-        return Panel(tile.at, question=question, given=given, sql=sql, error=error)
+        return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
     looks = [question.columns.get(name) for name in columns]
     shown = len(seen.answer.rows)
     is_drawn = question.chart is not None and shown > 0
     return Panel(
         tile.at,
         question=question,
-        given=given,
+        asked=asked,
         sql=sql,
         note=f"The first {shown:,} rows of more" if seen.has_more else None,
         titles=tuple(

@@ -74,13 +74,21 @@ def _x(question: Question, chart: Chart, seen: Glimpse) -> Json:
         "type": "temporal",
         "title": title if is_day else f"{title}, UTC",
         "scale": {"type": "utc"},
-        "axis": {"labelOverlap": True, "grid": False},
+        "axis": {"labelOverlap": True, "grid": False, "format": _time_format(chart, seen)},
     }
     if question.display == "bar":
         # So that a bar is as wide as its day or hour.
         x["timeUnit"] = "utcyearmonthdate" if is_day else "utcyearmonthdatehours"
-        x["axis"]["format"] = "%d %b %y" if is_day else "%d %b %H:%M"
     return x
+
+
+def _time_format(chart: Chart, seen: Glimpse) -> str:
+    """As short as the stretch of time allows; never with am and pm."""
+    place = seen.answer.columns.index(chart.x)
+    if seen.kinds[place] == "date":
+        return "%d %b %y"
+    days = {str(row[place])[:10] for row in seen.answer.rows}
+    return "%H:%M" if len(days) == 1 else "%d %b %H:%M"
 
 
 def _y(question: Question, chart: Chart) -> Json:

@@ -1,10 +1,10 @@
 /*
 title: Coverage by hour
 description: >-
-  The share of each hour that was observed, a line for each book: 100 % of a
+  The share of each hour that was observed, a bar for each book: 100 % of a
   calm hour was seen, 0 % of one in which nobody looked. A slot is as long as
   the interval of the book's fastest feed.
-display: line
+display: bar
 chart:
   x: hour
   y: [coverage_pct]
