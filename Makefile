@@ -8,14 +8,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
 
-.PHONY: help setup run stop ci lint test docs bench soak lock clean
+.PHONY: help setup run stop preview ci lint test docs bench soak lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Make the virtual environment (the other targets do it themselves)
 
-run: .venv/run.stamp ## Load the bundled samples, build the warehouse, print the answers
+run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers, draw the page
 	@$(BIN)/loader init
 	@$(BIN)/loader snapshots seeds/sample
 	@$(BIN)/loader replay seeds/market
@@ -25,13 +25,18 @@ run: .venv/run.stamp ## Load the bundled samples, build the warehouse, print the
 		$(BIN)/dashboards ask "$$question" > .warehouse/answer || exit; \
 		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .warehouse/answer; \
 	done; rm -f .warehouse/answer
+	@printf '\n'; $(BIN)/dashboards preview
 	@printf '%s\n' '' 'Next:' \
+		'  .warehouse/dashboards.html                   the dashboards: open it in a browser' \
 		'  .venv/bin/dashboards ask --list              the questions and their parameters' \
 		'  .venv/bin/dashboards export answers          every table and answer as CSV' \
 		'  .venv/bin/loader quarantine list             the rows that were set aside, and why' \
 		'  .venv/bin/loader snapshots DIR               your own files; then dbt build' \
 		'  cd dbt_project && ../.venv/bin/dbt build     rebuild and test the models' \
 		'  make stop                                    stop the database'
+
+preview: .venv/run.stamp ## Draw the dashboards as one HTML page, without Docker
+	@$(BIN)/dashboards preview
 
 stop: .venv/run.stamp ## Stop the embedded database
 	@$(BIN)/loader stop

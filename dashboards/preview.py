@@ -94,8 +94,9 @@ def _page(sheets: list[Sheet]) -> str:
         sheets=sheets,
         style=(files / "page.css").read_text("utf-8"),
         script=(files / "page.js").read_text("utf-8"),
-        # A script that is quoted in a page must not end it.
-        library=vl_convert.javascript_bundle(None).replace("</script", "<\\/script"),
+        # A script that is quoted in a page must not end it. The argument is optional; its type
+        # does not say so.
+        library=vl_convert.javascript_bundle().replace("</script", "<\\/script"),  # type: ignore[call-arg]
     )
 
 

@@ -1,0 +1,283 @@
+"""`dashboards preview`, looked at with a real browser: what people see, and what must not happen.
+
+Where there is no Chromium these tests are skipped; with REQUIRE_CHROMIUM set they fail.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from dashboards import preview
+from dashboards.definitions import load_dashboards, parse_dashboard
+from dashboards.questions import load_questions, parse_question
+from loader.errors import TransientError
+from loader.settings import PROJECT_ROOT
+from tests import market
+from tests.conftest import Warehouse
+from tests.watch import Watch
+
+HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--{{ 7*7 }}"
+DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def full(module_warehouse: Warehouse) -> Warehouse:
+    """The samples, ten minutes of the stream, an alert that is open, and a hostile exchange."""
+    for command in (["snapshots", "seeds/sample"], ["replay", "seeds/market"]):
+        assert module_warehouse.loader(command[0], PROJECT_ROOT / command[1]).returncode == 0
+    watch = Watch(4)
+    watch.run(300)
+    watch.run(300, stops=True)
+    wide = [
+        market.Quote(
+            "btc_mxn", watch.at + timedelta(seconds=n), "ticker", Decimal(97), Decimal(100)
+        )
+        for n in range(3)
+    ]
+    market.load(module_warehouse, wide)
+    module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
+    module_warehouse.rows(
+        "update marts.exchange_volumes set exchange_name = %s where exchange_rank = 2", HOSTILE
+    )
+    return module_warehouse
+
+
+@pytest.fixture(scope="module")
+def file(full: Warehouse) -> Path:
+    """The page, as the command writes it."""
+    path = full.directory / "page.html"
+    done = full.run("dashboards", "preview", "--out", str(path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"wrote {path}\n", "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """A browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        if os.environ.get("REQUIRE_CHROMIUM"):
+            pytest.fail("there is no Chromium")
+        pytest.skip("there is no Chromium")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(file: Path, chromium: str) -> Iterator[Page]:
+    """The page in the browser, which keeps whatever goes wrong in `page.troubles`."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+        troubles: list[str] = []
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda request: troubles.append(request.url))
+        page.goto(file.as_uri())
+        page.wait_for_selector("html[data-drawn=yes]")
+        page.troubles = troubles  # type: ignore[attr-defined]
+        yield page
+        browser.close()
+
+
+def test_the_page_is_small_and_the_same_again(full: Warehouse, file: Path) -> None:
+    assert 500_000 < file.stat().st_size < 5_000_000
+    again = full.directory / "again.html"
+    assert full.run("dashboards", "preview", "--out", str(again)).returncode == 0
+    assert again.read_bytes() == file.read_bytes()
+
+
+@pytest.mark.parametrize("name", load_dashboards())
+def test_every_tile_is_there_and_shows_something(page: Page, name: str) -> None:
+    for tile in load_dashboards()[name].tiles:
+        if tile.heading:
+            assert page.locator(f"#{name} h2", has_text=tile.heading).count() == 1
+            continue
+        question = load_questions()[str(tile.question)]
+        panel = page.locator(f"#{name}-{question.name}")
+        assert panel.locator("h3").inner_text() == question.title
+        assert panel.locator(".about").inner_text().strip() == question.description.strip()
+        assert panel.locator(".empty, .error").count() == 0, question.name
+        box = panel.bounding_box()
+        assert box
+        assert box["width"] > 100
+        if question.display == "table":
+            assert panel.locator("tbody tr").count() > 0
+        elif question.display == "scalar":
+            assert re.search(r"\d", panel.locator(".figure").inner_text())
+        else:
+            marks = ".mark-line path" if question.display == "line" else ".mark-rect path"
+            assert panel.locator(f"svg {marks}").count() > 0, question.name
+
+
+def test_nothing_goes_wrong_and_nothing_is_fetched(page: Page, file: Path) -> None:
+    assert page.troubles == [file.as_uri()]  # type: ignore[attr-defined]
+
+
+def test_data_is_never_a_page_of_its_own(page: Page) -> None:
+    assert page.title() == "Bitso warehouse: dashboards"
+    assert page.locator("img").count() == 0
+    volumes = page.locator("#markets-and-exchanges-exchange-volumes")
+    assert volumes.locator("td", has_text=HOSTILE).count() == 1
+    chart = page.locator("#markets-and-exchanges-largest-exchanges svg")
+    assert "</script>" in str(chart.inner_text())
+
+
+def test_filters_and_sql_are_told(page: Page) -> None:
+    chips = page.locator("#user-activity .filters")
+    assert "complete" in chips.inner_text()
+    panel = page.locator("#spread-monitor-spread-by-second")
+    assert "book: btc_mxn" in panel.locator(".given").inner_text()
+    assert not panel.locator("pre").is_visible()
+    panel.locator("summary").click()
+    assert "lower('btc_mxn')" in panel.locator("pre").inner_text()
+    panel.locator("summary").click()
+
+
+def test_the_sql_that_is_shown_is_what_was_asked(full: Warehouse, page: Page) -> None:
+    panel = page.locator("#user-activity-active-users-by-day")
+    text = str(panel.locator("pre").text_content())
+    rows = full.rows(text.replace("%", "%%"), role="reader")
+    assert len(rows) == 90
+
+
+def test_tables_are_sorted_by_a_click(page: Page) -> None:
+    panel = page.locator("#markets-and-exchanges-exchange-volumes")
+    header = panel.locator("th", has_text="Volume").locator("button")
+    for way in ("ascending", "descending"):
+        header.click()
+        assert panel.locator(f"th[aria-sort={way}]").count() == 1
+        texts = panel.locator("tbody td:nth-child(4)").all_inner_texts()
+        numbers = [int(text.replace(",", "")) for text in texts if text]
+        assert numbers == sorted(numbers, reverse=way == "descending")
+        assert len(set(numbers)) > 20
+        assert "" not in texts[: len(numbers)]
+
+
+def test_cells_that_warn_are_painted(page: Page) -> None:
+    panel = page.locator("#spread-monitor-observation-coverage")
+    missing = panel.locator("td:nth-child(5)").all_inner_texts()
+    assert panel.locator("td.warn").count() == sum(text != "0" for text in missing)
+    assert panel.locator("td.warn").count() > 0
+
+
+def test_light_dark_and_the_width_of_a_phone(page: Page) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    page.locator("#theme").click()
+    assert page.evaluate(paper) != light
+    page.locator("#theme").click()
+    assert page.evaluate(paper) == light
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for panel in page.locator("article").all():
+        box = panel.bounding_box()
+        assert box
+        assert box["width"] > PHONE["width"] * 0.85
+    page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+
+# What may be wrong with a question, without a browser.
+
+
+BOARD = """\
+title: Trial
+description: One tile.
+tiles:
+  - question: jobs
+    at: {row: 0, col: 0, width: 24, height: 6}
+"""
+TRIAL = "/*\ntitle: Trial\ndescription: A trial.\ndisplay: table\n*/\n"
+
+
+def trial(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, front: str, sql: str
+) -> tuple[list[str], str]:
+    full.activate()
+    question = parse_question("jobs", front + sql)
+    monkeypatch.setattr(preview.Dashboard, "question_of", lambda *_: question)
+    path = full.directory / "trial.html"
+    problems = preview.preview(path, [parse_dashboard("trial", BOARD)])
+    text = path.read_text()
+    return problems, text[text.index("<main>") : text.index("</main>")]
+
+
+def test_a_question_that_fails_says_so_in_its_tile(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems, text = trial(full, monkeypatch, TRIAL, "select 1 / 0 as one")
+    assert problems == ["trial, jobs: division by zero"]
+    assert '<p class="error">division by zero</p>' in text
+
+
+def test_a_column_that_is_not_there_is_named(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = TRIAL.replace("display: table", "display: bar\nchart: {x: day, y: [rows]}")
+    problems, _ = trial(full, monkeypatch, front, "select current_date as day")
+    assert problems == ["trial, jobs: its answer has no column 'rows'"]
+
+
+@pytest.mark.parametrize("display", ["display: bar\nchart: {x: n, y: [m]}", "display: table",
+                                     "display: scalar"])  # fmt: skip
+def test_no_rows_are_no_chart(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, display: str
+) -> None:
+    front = TRIAL.replace("display: table", display)
+    problems, text = trial(full, monkeypatch, front, "select 1 as n, 1 as m where false")
+    assert problems == []
+    assert '<p class="empty">No rows</p>' in text
+    assert "chart" not in text
+
+
+def test_a_million_rows_are_capped_and_that_is_said(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    million = "select generate_series(1, 1000000) as n"
+    problems, text = trial(full, monkeypatch, TRIAL, million)
+    assert problems == []
+    assert "The first 500 rows of more" in text
+    assert text.count("<tr>") == 501
+
+
+def test_no_answer_in_time(full: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_QUESTION_TIMEOUT_SECONDS", "1")
+    problems, _ = trial(full, monkeypatch, TRIAL, "select pg_sleep(5)::text as slept")
+    assert problems == ["trial, jobs: no answer in time: see WAREHOUSE_QUESTION_TIMEOUT_SECONDS"]
+
+
+def test_the_command_tells_what_failed_and_still_writes_the_page(full: Warehouse) -> None:
+    path = full.directory / "failed.html"
+    full.rows("alter table marts.user_level_current rename to hidden")
+    try:
+        done = full.run("dashboards", "preview", "user-activity", "--out", str(path))
+    finally:
+        full.rows("alter table marts.hidden rename to user_level_current")
+    assert done.returncode == 1
+    assert re.fullmatch(r"dashboards: user-activity, user-levels: [^\n]+\n", done.stderr)
+    assert "user_level_current" in path.read_text()
+
+
+def test_wrong_usage(full: Warehouse) -> None:
+    done = full.run("dashboards", "preview", "alert")
+    assert (done.returncode, done.stderr) == (
+        2, "dashboards: no such dashboard: alert: did you mean alerts?\n",
+    )  # fmt: skip
+    done = full.run("dashboards", "preview", "--out", "/proc/none/page.html")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_database_is_no_page(full: Warehouse) -> None:
+    path = full.directory / "none.html"
+    done = full.run("dashboards", "preview", "--out", str(path), WAREHOUSE_PORT="9")
+    assert done.returncode == TransientError("").exit_code
+    assert len(done.stderr.splitlines()) == 1
+    assert not path.exists()
