@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from dashboards import preview
-from dashboards.definitions import load_dashboards, parse_dashboard
+from dashboards.definitions import Dashboard, load_dashboards, parse_dashboard
 from dashboards.questions import load_questions, parse_question
 from loader.errors import TransientError
 from loader.settings import PROJECT_ROOT
@@ -35,10 +35,10 @@ def full(module_warehouse: Warehouse) -> Warehouse:
     watch = Watch(4)
     watch.run(300)
     watch.run(300, stops=True)
+    # An alert is only open as long as its book is seen.
+    now = datetime.now(UTC).replace(microsecond=0)
     wide = [
-        market.Quote(
-            "btc_mxn", watch.at + timedelta(seconds=n), "ticker", Decimal(97), Decimal(100)
-        )
+        market.Quote("btc_mxn", now - timedelta(seconds=n), "ticker", Decimal(97), Decimal(100))
         for n in range(3)
     ]
     market.load(module_warehouse, wide)
@@ -127,7 +127,7 @@ def test_data_is_never_a_page_of_its_own(page: Page) -> None:
     volumes = page.locator("#markets-and-exchanges-exchange-volumes")
     assert volumes.locator("td", has_text=HOSTILE).count() == 1
     chart = page.locator("#markets-and-exchanges-largest-exchanges svg")
-    assert "</script>" in str(chart.inner_text())
+    assert "</script>" in str(chart.text_content())
 
 
 def test_filters_and_sql_are_told(page: Page) -> None:
@@ -202,7 +202,7 @@ def trial(
 ) -> tuple[list[str], str]:
     full.activate()
     question = parse_question("jobs", front + sql)
-    monkeypatch.setattr(preview.Dashboard, "question_of", lambda *_: question)
+    monkeypatch.setattr(Dashboard, "question_of", lambda *_: question)
     path = full.directory / "trial.html"
     problems = preview.preview(path, [parse_dashboard("trial", BOARD)])
     text = path.read_text()
@@ -213,8 +213,8 @@ def test_a_question_that_fails_says_so_in_its_tile(
     full: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problems, text = trial(full, monkeypatch, TRIAL, "select 1 / 0 as one")
-    assert problems == ["trial, jobs: division by zero"]
-    assert '<p class="error">division by zero</p>' in text
+    assert problems == ["trial, jobs: Postgres: division by zero"]
+    assert '<p class="error">Postgres: division by zero</p>' in text
 
 
 def test_a_column_that_is_not_there_is_named(
