@@ -253,7 +253,7 @@ def test_a_file_is_whole_or_not_written(tmp_path: Path) -> None:
     path.write_bytes(b"old\n")
 
     def write_half() -> None:
-        with export._whole(path) as out:
+        with export.whole_file(path) as out:
             out.write(b"new")
             raise RuntimeError("half way")
 
