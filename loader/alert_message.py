@@ -18,16 +18,16 @@ def message(delivery: Delivery, coverage: Coverage | None) -> Message:
     episode = delivery.episode
     facts = {
         "book": episode.book,
-        "threshold": f"{_number(episode.threshold_pct)} %",
-        "spread": f"{_number(round(episode.spread, 4))} %",
-        "bid": _number(episode.bid),
-        "ask": _number(episode.ask),
+        "threshold": f"{number(episode.threshold_pct)} %",
+        "spread": f"{number(round(episode.spread, 4))} %",
+        "bid": number(episode.bid),
+        "ask": number(episode.ask),
         "since": _instant(episode.opened_at),
     }
     if delivery.event == "closed" and episode.closed_at and episode.close_reason:
         facts |= {
             "until": _instant(episode.closed_at),
-            "peak": f"{_number(round(episode.peak_spread, 4))} %",
+            "peak": f"{number(round(episode.peak_spread, 4))} %",
             "reason": f"{episode.close_reason}: {_REASONS[episode.close_reason]}",
         }
     facts |= {"observations": str(episode.observations), "coverage": _coverage(coverage)}
@@ -52,7 +52,7 @@ def message(delivery: Delivery, coverage: Coverage | None) -> Message:
 def headline(delivery: Delivery) -> str:
     """One line, for a title or a log."""
     episode = delivery.episode
-    limit = f"{_number(episode.threshold_pct)} %"
+    limit = f"{number(episode.threshold_pct)} %"
     again = "Repeat: " if delivery.is_repeat else ""
     if delivery.event == "opened":
         return f"{again}{episode.book}: spread is above {limit}"
@@ -61,7 +61,13 @@ def headline(delivery: Delivery) -> str:
     return f"{again}{episode.book}: no quotes, so no longer known to be above {limit}"
 
 
-def _number(value: Decimal) -> str:
+def percent(share: Decimal) -> str:
+    """A share (0 to 1) in percent; never rounded up to all of it."""
+    return f"{number((share * 100).quantize(Decimal('0.1'), ROUND_FLOOR))} %"
+
+
+def number(value: Decimal) -> str:
+    """Without exponent, nor zeros at the end."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -73,6 +79,4 @@ def _instant(value: datetime) -> str:
 def _coverage(coverage: Coverage | None) -> str:
     if coverage is None:
         return "not known yet"
-    # Never rounded up to all of it.
-    share = _number((coverage.share * 100).quantize(Decimal("0.1"), ROUND_FLOOR))
-    return f"{share} % of the {coverage.span} from {_instant(coverage.since)}"
+    return f"{percent(coverage.share)} of the {coverage.span} from {_instant(coverage.since)}"

@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from prettytable import PrettyTable
 
-from loader import privileges
+from loader import logins, privileges
 from loader.alerts import deliver, follow
 from loader.commands import CommandGroup
 from loader.embedded import Embedded
@@ -32,8 +32,10 @@ from loader.profiles import write_profile
 from loader.prune import prune
 from loader.quarantine import count_open, export_rows, open_rows, redrive
 from loader.replay import replay
+from loader.report import report
+from loader.schedule import SCHEDULE
 from loader.settings import get_settings
-from loader.snapshot_load import load_snapshots
+from loader.snapshot_load import load_inbox, load_snapshots
 from loader.sources.live import open_bitso
 from loader.spool import Spool
 from loader.status import status_table, statuses
@@ -61,6 +63,8 @@ def init() -> None:
         problem = privileges.apply(connection)
     if problem:
         click.echo(problem, err=True)
+    for told in logins.apply():
+        click.echo(told)
     where = endpoint()
     directory = get_settings().profiles_dir
     write_profile(directory, where, with_role=problem is None)
@@ -78,8 +82,7 @@ def stop() -> None:
 @click.argument(
     "paths",
     nargs=-1,
-    required=True,
-    metavar="DIR|FILE...",
+    metavar="[DIR|FILE...]",
     # A file that cannot be read is refused in its turn, with its row in the ledger.
     type=click.Path(readable=False, path_type=Path),
 )
@@ -90,9 +93,13 @@ def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool) -> None:
     """Load snapshot files: deposits, withdrawals, events, users, user levels.
 
     A file is recognised by its header, whatever its name, plain or gzipped, and becomes the
-    current snapshot of its kind, whole or not at all. A directory holds one file of each kind.
+    current snapshot of its kind, whole or not at all. A directory holds one file of each kind;
+    without a name it is WAREHOUSE_INBOX, which may be empty.
     """
-    for run in load_snapshots(paths, allow_shrink=allow_shrink):
+    if not paths and allow_shrink:
+        raise UsageError("snapshots: --allow-shrink needs the name of a file")
+    runs = load_snapshots(paths, allow_shrink=allow_shrink) if paths else load_inbox()
+    for run in runs:
         click.echo(_summary(run))
 
 
@@ -204,11 +211,12 @@ def _time_option(name: str, help_text: str) -> Callable[[Callable[..., None]], C
 @main.command("transform")
 @_time_option("--since", "Rebuild the hours from this instant on from raw.")
 @_time_option("--until", "Up to this instant; by default now.")
-def transform_command(since: datetime | None, until: datetime | None) -> None:
+@click.option("--tests", is_flag=True, help="Also test the data and the models, as dbt build does.")
+def transform_command(since: datetime | None, until: datetime | None, *, tests: bool) -> None:
     """Run the models over what is new, or again over a stretch of time, from raw."""
-    run = transform(since, until)
+    run = transform(since, until, tests=tests)
     what = " until ".join([run.detail["since"], run.detail["until"]]) if since else "what is new"
-    click.echo(f"transform: {what} (run {run.run_id})")
+    click.echo(f"{run.job}: {what} (run {run.run_id})")
 
 
 @main.group()
@@ -270,6 +278,18 @@ def alerts(*, is_following: bool) -> None:
         )
 
 
+@main.command("report")
+def report_command() -> None:
+    """Tell how often each spread was above its thresholds in the last whole hour.
+
+    Goes to the channel `report` of WAREHOUSE_ALERT_CHANNELS as well, if there is one.
+    """
+    run, text = report()
+    click.echo(text)
+    if failed := run.detail["failed"]:
+        raise TransientError(f"the report did not reach {failed} of its addresses")
+
+
 @main.command("prune")
 def prune_command() -> None:
     """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled."""
@@ -282,10 +302,14 @@ def prune_command() -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[JOB...]")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
-def status(*, as_json: bool) -> None:
-    """Show whether each scheduled job is on time; exit code 1 when one is not."""
-    jobs = statuses()
+def status(names: tuple[str, ...], *, as_json: bool) -> None:
+    """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
+    known = {job.name: job for job in SCHEDULE}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
+    jobs = statuses([known[name] for name in names or known])
     if as_json:
         click.echo(json.dumps({"jobs": [job.as_json() for job in jobs]}, indent=2))
     else:
@@ -363,6 +387,8 @@ def _counts(run: Run) -> str:
 
 
 def _summary(run: Run) -> str:
+    if "file" not in run.detail:
+        return f"{run.job}: {run.detail['reason']}, nothing to do"
     what = f"{run.detail['file']}: {run.detail['kind']}"
     if run.status == "unchanged":
         return f"{what}: the same bytes as the current snapshot, nothing to do"

@@ -1,6 +1,7 @@
-"""When each job runs and how late it may be: the one place that says so.
+"""When each job runs, how long it may take and how late it may be.
 
-The crontab, `loader status` and the freshness of dbt's sources must agree with it.
+`scheduler/crontab` says when in cron's own words; a test holds it, the freshness of dbt's sources
+and the intervals of `seeds/reference/feeds.csv` against this.
 """
 
 from collections.abc import Callable
@@ -15,19 +16,28 @@ class Job:
     """A job of the scheduler.
 
     `stale_after` limits both lags: since the last success, and since the newest event in
-    `tables`. A job with `needs` is off until that setting has a value.
+    `tables`. A run that takes longer than `deadline` is ended; a daemon has none. A job with
+    `needs` is off until that setting has a value.
     """
 
     name: str
     period: timedelta
     stale_after: timedelta
+    deadline: timedelta | None = None
     tables: tuple[str, ...] = ()
+    # What is typed after `loader`, where it is not the name.
+    command: str = ""
     needs: Callable[[Settings], object] | None = None
     # A daemon that not everybody has: on where it has ever run, so that no variable can be
     # forgotten and its end does not go unnoticed.
     once_run: bool = False
     # Works through a list and goes on where it stopped: it has succeeded when the list is done.
     resumes: bool = False
+
+    @property
+    def typed(self) -> str:
+        """What is typed after `loader` to run it."""
+        return self.command or self.name
 
     @property
     def is_on(self) -> bool:
@@ -43,21 +53,29 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 SCHEDULE = (
-    Job("tickers", MINUTE, 5 * MINUTE, ("bitso_tickers",)),
-    Job("order-books", 5 * MINUTE, 15 * MINUTE, ("bitso_order_books",)),
-    Job("books", HOUR, 3 * HOUR, ("bitso_books",)),
+    Job("books", DAY, DAY + 6 * HOUR, 30 * MINUTE, ("bitso_books",)),
+    Job("tickers", 10 * MINUTE, 25 * MINUTE, 9 * MINUTE, ("bitso_tickers",)),
+    Job("order-books", 10 * MINUTE, 25 * MINUTE, 9 * MINUTE, ("bitso_order_books",)),
+    # The free plan allows about one call an hour.
     Job(
-        "exchanges", DAY, DAY + 6 * HOUR, ("coingecko_exchanges", "coingecko_tickers"),
-        resumes=True,
-    ),
-    Job(
-        "exchange-volumes", 2 * HOUR, 5 * HOUR, ("coincap_exchanges",),
+        "exchange-volumes", HOUR, 3 * HOUR, 30 * MINUTE, ("coincap_exchanges",),
         needs=lambda settings: settings.coincap_key.get_secret_value(),
     ),
+    Job("snapshots", DAY, DAY + 6 * HOUR, 2 * HOUR, needs=lambda settings: settings.inbox),
+    Job("transform", 10 * MINUTE, 45 * MINUTE, 30 * MINUTE),
+    Job(
+        "lake export", 10 * MINUTE, 45 * MINUTE, 9 * MINUTE,
+        needs=lambda settings: settings.lake,
+    ),
+    Job("report", HOUR, 3 * HOUR, 30 * MINUTE),
+    Job(
+        "exchanges", DAY, DAY + 6 * HOUR, 5 * HOUR, ("coingecko_exchanges", "coingecko_tickers"),
+        resumes=True,
+    ),
+    Job("prune", DAY, 2 * DAY, HOUR),
+    Job("transform with tests", DAY, DAY + 6 * HOUR, 5 * HOUR, command="transform --tests"),
     # A daemon; each minute of it is a run, and has rows as long as any book is in step.
     Job("stream", MINUTE, 3 * MINUTE, once_run=True),
-    Job("lake export", 10 * MINUTE, 30 * MINUTE, needs=lambda settings: settings.lake),
     # For each ten minutes its follower writes down one run.
     Job("alerts", 10 * MINUTE, 25 * MINUTE, needs=lambda settings: settings.alert_channels),
-    Job("prune", DAY, 2 * DAY),
 )  # fmt: skip

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         ge=1,
         description="The most that it keeps there, in MiB; later seconds become gaps",
     )
+    inbox: Path | None = Field(
+        None,
+        description="Where `loader snapshots` without a name looks for files; "
+        "unset: it must be told",
+    )
     lake: str | None = Field(
         None,
         description="Where `loader lake export` writes: a directory, or s3://bucket/path "
@@ -144,6 +149,26 @@ class Settings(BaseSettings):
     )
     alert_retry_hours: float = Field(
         24.0, gt=0, description="How long a message that does not go through is tried again"
+    )
+    ping_url: SecretStr = Field(
+        SecretStr(""),
+        description="Scheduled jobs tell it of each run, as healthchecks.io has it: "
+        "<it>/<job>/start, then <it>/<job> or <it>/<job>/fail; unset: nobody is told",
+    )
+    login_loader_password: SecretStr = Field(
+        SecretStr(""),
+        description="`loader init` makes the login `loader`, which may what the loader may; "
+        "unset: no such login",
+    )
+    login_transformer_password: SecretStr = Field(
+        SecretStr(""), description="The same for `transformer`, dbt's login"
+    )
+    login_exporter_password: SecretStr = Field(
+        SecretStr(""), description="The same for `exporter`, for `dashboards export`"
+    )
+    login_metabase_password: SecretStr = Field(
+        SecretStr(""),
+        description="The same for `metabase`, and a database of its own for what Metabase keeps",
     )
     metabase_url: Url = Field(
         "http://127.0.0.1:3000", description="Where `dashboards apply` finds Metabase"

@@ -52,11 +52,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(
-                entry
-                for entry in path.iterdir()
-                if re.fullmatch(r"[^.].*\.csv(\.gz)?", entry.name, re.IGNORECASE | re.DOTALL)
-            )
+            found = _files_of(path)
             if not found:
                 raise UsageError(f"{path}: no .csv or .csv.gz file in it")
             files += found
@@ -65,6 +61,35 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
         else:
             raise UsageError(f"{path}: no such file or directory")
     return files
+
+
+def _files_of(directory: Path) -> list[Path]:
+    return sorted(
+        entry
+        for entry in directory.iterdir()
+        if re.fullmatch(r"[^.].*\.csv(\.gz)?", entry.name, re.IGNORECASE | re.DOTALL)
+    )
+
+
+def load_inbox() -> Iterator[Run]:
+    """Load the files in the inbox of the settings; an empty one is no error, but a run.
+
+    Raises UsageError where there is no inbox.
+    """
+    inbox = get_settings().inbox
+    if inbox is None:
+        raise UsageError("snapshots: name a directory or files, or set WAREHOUSE_INBOX")
+    if not inbox.is_dir() or _files_of(inbox):
+        yield from load_snapshots([inbox])
+        return
+    # So that `loader status` tells an empty inbox from one that nobody looked into.
+    with (
+        closing(connect("loader")) as connection,
+        single_flight(connection, JOB),
+        ledger_run(connection, JOB, {"reason": f"{inbox} is empty"}) as run,
+    ):
+        run.status = "unchanged"
+    yield run
 
 
 def load_snapshots(paths: Sequence[Path], *, allow_shrink: bool = False) -> Iterator[Run]:

@@ -15,8 +15,10 @@ from loader.sources import bitso_stream
 from loader.warehouse import connect
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
-# not succeeded yet.
-State = Literal["fresh", "stale", "never", "off"]
+# not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died.
+State = Literal["fresh", "stale", "never", "overrun", "off"]
+# What the scheduler takes to end a run that is out of time.
+GRACE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
@@ -31,6 +33,7 @@ class JobStatus:
     newest_event: datetime | None
     event_lag_seconds: int | None
     next_expected: datetime | None
+    running_since: datetime | None
     rows: int
     quarantined_open: int
     last_error: str | None
@@ -38,7 +41,7 @@ class JobStatus:
     @property
     def is_late(self) -> bool:
         """Whether somebody should look."""
-        return self.state in ("stale", "never")
+        return self.state in ("stale", "never", "overrun")
 
     def as_json(self) -> dict[str, Any]:
         """The fields, with times in ISO 8601."""
@@ -60,13 +63,13 @@ def status_table(jobs: Iterable[JobStatus]) -> str:
     table = PrettyTable(align="l")
     table.field_names = [
         "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
-        "next expected", "last error",
+        "next expected", "running since", "last error",
     ]  # fmt: skip
     for job in jobs:
         table.add_row([
             job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
             _lag_text(job.event_lag_seconds), job.rows, job.quarantined_open,
-            _time(job.next_expected), (job.last_error or "")[:60],
+            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:60],
         ])  # fmt: skip
     return str(table.get_string())
 
@@ -90,9 +93,12 @@ def _status(connection: Connection, job: Job, now: datetime) -> JobStatus:
     has_event = bool(job.tables) or job.once_run
     load_lag = _lag(now, last_success)
     event_lag = _lag(now, newest_event)
+    running_since = _running_since(connection, job)
     state: State = "fresh"
     if not job.is_on or (job.once_run and not _has_run(connection, job)):
         state = "off"
+    elif job.deadline and running_since and now - running_since > job.deadline + GRACE:
+        state = "overrun"
     elif last_success is None:
         state = "never"
     elif any(
@@ -108,6 +114,7 @@ def _status(connection: Connection, job: Job, now: datetime) -> JobStatus:
         newest_event=newest_event,
         event_lag_seconds=event_lag,
         next_expected=last_success + job.period if last_success else None,
+        running_since=running_since,
         rows=rows,
         quarantined_open=_open_quarantine(connection, job),
         last_error=last_error,
@@ -142,6 +149,16 @@ def _runs(connection: Connection, job: Job) -> tuple[datetime | None, int, str |
             )
             [finished_at] = cursor.fetchone() or [None]
     return finished_at, rows, error
+
+
+def _running_since(connection: Connection, job: Job) -> datetime | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select min(started_at) from ops.runs where job = %s and status = 'running'",
+            (job.name,),
+        )
+        row: tuple[datetime | None] = cursor.fetchall()[0]
+    return row[0]
 
 
 def _newest(connection: Connection, table: str) -> datetime | None:

@@ -17,10 +17,12 @@ from loader.settings import PROJECT_ROOT, get_settings
 from loader.warehouse import Run, connect, interruptible, ledger_run, single_flight, transaction
 
 JOB = "transform"
+# A job of its own in the ledger, so that `loader status` knows of both.
+WITH_TESTS = "transform with tests"
 HOUR = timedelta(hours=1)
 # dbt puts the time in front of its lines.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
-_ERROR = re.compile(r"^(Database|Compilation|Runtime|Parsing) Error")
+_ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
 
 _DROPPED = """
 select distinct dropped.name
@@ -33,8 +35,12 @@ order by 1
 """
 
 
-def transform(since: datetime | None = None, until: datetime | None = None) -> Run:
+def transform(
+    since: datetime | None = None, until: datetime | None = None, *, tests: bool = False
+) -> Run:
     """Run the models over what is new; with `since`, rebuild the hours until `until` from raw.
+
+    With `tests`, also dbt's tests of the data and of the models.
 
     Marts of a stretch of time give up their rows of it and read raw again; the others are rebuilt
     whole each time. Raises RefusedError where days of it have been dropped from raw, UsageError
@@ -44,16 +50,18 @@ def transform(since: datetime | None = None, until: datetime | None = None) -> R
     detail: dict[str, Any] = {
         name: moment.isoformat() for name, moment in zip(("since", "until"), stretch, strict=False)
     }
+    job = WITH_TESTS if tests else JOB
     with (
         interruptible(),
         closing(connect("loader")) as connection,
         single_flight(connection, JOB),
-        ledger_run(connection, JOB, detail) as run,
+        single_flight(connection, WITH_TESTS),
+        ledger_run(connection, job, detail) as run,
     ):
         if stretch:
             _assert_raw_is_there(connection, *stretch)
         _dbt(
-            "build", "--exclude-resource-type", "test", "unit_test",
+            "build", *([] if tests else ["--exclude-resource-type", "test", "unit_test"]),
             *(["--vars", json.dumps(detail)] if stretch else []),
         )  # fmt: skip
     return run

@@ -15,7 +15,7 @@ from tests.conftest import Warehouse
 
 START = datetime(2026, 11, 1, 22, 30, tzinfo=UTC)
 RANKS = ("stream", "order_book", "ticker")
-INTERVALS = {"stream": 1, "order_book": 300, "ticker": 60}
+INTERVALS = {"stream": 1, "order_book": 600, "ticker": 600}
 SELECTION = ["resource_type:seed", "+marts.spread", "+marts.exchanges", "+marts.pipeline"]
 
 # The run that brought a row, the cut that it changed in: another history has others.
@@ -65,7 +65,7 @@ def market(seed: int, hours: float = 3) -> list[Quote]:
         spread = Decimal(usual)
         at = START
         while at < START + timedelta(hours=hours):
-            at += timedelta(seconds=chance.choice((1, 20, 60, 60, 60, 60.25, 240, 1000)))
+            at += timedelta(seconds=chance.choice((1, 20, 60, 60, 60, 60.25, 240, 2500)))
             if chance.random() < 0.3:
                 spread = Decimal(usual) * chance.choice((Decimal("0.5"), 1, 1, 2, Decimal(9)))
             for feed in chance.sample(RANKS, chance.choice((1, 1, 2, 3))):

@@ -46,12 +46,15 @@ TABLES = """
     create table marts.book_names (book_name text, book text);
     create table marts.spread_observations (
         orderbook_timestamp timestamptz, book text, bid numeric, ask numeric,
-        spread numeric, is_primary boolean
+        spread numeric, feed text, is_primary boolean
     );
     create table marts.spread_alerts (
         book text, threshold_pct numeric, opened_at timestamptz, closed_at timestamptz,
         peak_spread numeric, observations bigint, close_reason text
     );
+    create view marts.spread_alerts_live as
+    select *, closed_at as last_observed_at, closed_at as blind_at from marts.spread_alerts;
+    create table marts.book_thresholds (book text, threshold_pct numeric);
     create table marts.spread_hourly (
         book text, hour timestamptz, threshold_pct numeric, observations bigint,
         breaches bigint, coverage numeric

@@ -189,7 +189,7 @@ def test_prune_prints_what_it_did(warehouse: Warehouse, days: int) -> None:
 # ------------------------------------------------------------------- status
 
 NOW = datetime(2026, 1, 5, 13, tzinfo=UTC)
-TICKERS = Job("tickers", MINUTE, 5 * MINUTE, ("bitso_tickers",))
+TICKERS = Job("tickers", MINUTE, 5 * MINUTE, 2 * MINUTE, ("bitso_tickers",))
 
 
 def ran(warehouse: Warehouse, job: str, ago: timedelta, status: str = "succeeded") -> int:
@@ -226,7 +226,8 @@ def test_a_job_on_time_is_fresh(warehouse: Warehouse) -> None:
     received(warehouse, "bitso_tickers", 2 * MINUTE)
     assert state() == JobStatus(
         job="tickers", state="fresh", last_success=NOW - MINUTE, load_lag_seconds=60,
-        newest_event=NOW - 2 * MINUTE, event_lag_seconds=120, next_expected=NOW, rows=2,
+        newest_event=NOW - 2 * MINUTE, event_lag_seconds=120, next_expected=NOW,
+        running_since=None, rows=2,
         quarantined_open=0, last_error=None,
     )  # fmt: skip
 
@@ -261,7 +262,7 @@ def test_a_failure_is_no_success_and_its_error_shows_until_the_next(warehouse: W
 
 
 def test_one_table_that_stands_still_is_not_hidden_by_another(warehouse: Warehouse) -> None:
-    job = Job("both", DAY, DAY, ("coingecko_exchanges", "coingecko_tickers"))
+    job = Job("both", DAY, DAY, HOUR, ("coingecko_exchanges", "coingecko_tickers"))
     ran(warehouse, "both", HOUR)
     received(warehouse, "coingecko_exchanges", HOUR)
     assert state(job).state == "stale"
@@ -309,8 +310,11 @@ def test_open_quarantine_is_counted_by_job(warehouse: Warehouse) -> None:
 def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
     done = warehouse.loader("status")
     assert done.returncode == 1
-    assert done.stderr == "loader: late: tickers, order-books, books, exchanges, prune\n"
-    off = {"exchange-volumes", "lake export", "alerts"}
+    assert done.stderr == (
+        "loader: late: books, tickers, order-books, transform, report, exchanges, prune, "
+        "transform with tests\n"
+    )
+    off = {"exchange-volumes", "snapshots", "lake export", "alerts"}
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()
     ]
@@ -333,6 +337,34 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
         job.name: "off" if job.name in off else "fresh" for job in SCHEDULE
     }
     assert datetime.fromisoformat(jobs[0]["next_expected"]).tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("age", "deadline", "expected"),
+    [
+        (2 * MINUTE, 2 * MINUTE, "fresh"),
+        (4 * MINUTE, 2 * MINUTE, "overrun"),
+        (4 * MINUTE, None, "fresh"),
+    ],
+)
+def test_a_run_that_is_out_of_time_is_noticed(
+    warehouse: Warehouse, age: timedelta, deadline: timedelta | None, expected: str
+) -> None:
+    ran(warehouse, "prune", MINUTE)
+    warehouse.rows("insert into ops.runs (job, started_at) values ('prune', %s)", NOW - age)
+    found = state(Job("prune", DAY, DAY, deadline))
+    assert (found.state, found.running_since) == (expected, NOW - age)
+    assert found.is_late == (expected == "overrun")
+
+
+def test_some_jobs_can_be_asked_about_alone(warehouse: Warehouse) -> None:
+    done = warehouse.loader("status", "prune", "stream")
+    assert done.stderr == "loader: late: prune\n"
+    done = warehouse.loader("status", "stream", "alerts")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = warehouse.loader("status", "trickers")
+    assert done.returncode == 2
+    assert done.stderr.startswith("loader: no such job: trickers: they are books, ")
 
 
 def observe(warehouse: Warehouse, ago: timedelta, rows: int) -> None:
@@ -405,6 +437,15 @@ def test_dbt_warns_when_status_calls_it_stale(job: Job) -> None:
         assert timedelta(**{limit["period"] + "s": limit["count"]}) == job.stale_after
 
 
+def test_feeds_come_as_often_as_their_jobs_run() -> None:
+    jobs = {job.name: job.period for job in SCHEDULE}
+    text = (PROJECT_ROOT / "seeds" / "reference" / "feeds.csv").read_text()
+    feeds = dict(line.split(",") for line in text.split()[1:])
+    for feed, job in (("ticker", "tickers"), ("order_book", "order-books")):
+        assert timedelta(seconds=int(feeds[feed])) == jobs[job]
+
+
 def test_a_late_turn_is_not_yet_stale() -> None:
-    assert all(job.stale_after > job.period for job in SCHEDULE)
+    # Nor is one that takes all of its time.
+    assert all(job.stale_after > job.period + (job.deadline or job.period) for job in SCHEDULE)
     assert len({job.name for job in SCHEDULE}) == len(SCHEDULE)

@@ -161,14 +161,14 @@ def test_the_live_view_is_what_dbt_would_say_next(watched: Warehouse) -> None:
 
 def test_an_open_alert_is_live_until_its_feed_is_silent(watched: Warehouse) -> None:
     [(now,)] = watched.rows("select now()")
-    quote = Quote("btc_mxn", now - timedelta(minutes=5), "ticker", Decimal(990), Decimal(1000))
+    quote = Quote("btc_mxn", now - timedelta(minutes=50), "ticker", Decimal(990), Decimal(1000))
     market.load(watched, [quote])
     market.build(watched)
     market.load(watched, [quote._replace(at=now - timedelta(minutes=1))])
     state = "select opened_at, closed_at, observations, close_reason from marts.spread_alerts_live "
     state += "where threshold_pct = 0.5"
     assert watched.rows(state) == [
-        (now - timedelta(minutes=5), now - timedelta(minutes=2), 1, "blind"),
+        (now - timedelta(minutes=50), now - timedelta(minutes=20), 1, "blind"),
         (now - timedelta(minutes=1), None, 1, None),
     ]
 

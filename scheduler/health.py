@@ -1,0 +1,38 @@
+"""`python -m scheduler.health`: exit code 0 while cron lives and no run is out of time, else 1."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from scheduler.files import DIRECTORY, HEARTBEAT, STARTED, held
+
+# Cron touches the heartbeat each minute.
+SILENCE_SECONDS = 150.0
+# What a run may take to end after it was told to.
+OVERRUN_SECONDS = 90.0
+
+
+def problems() -> Iterator[str]:
+    """What is wrong, a line each."""
+    if not STARTED.exists():
+        yield "what was due at the start is still running"
+    now = time.time()
+    silence = now - HEARTBEAT.stat().st_mtime if HEARTBEAT.exists() else now
+    if STARTED.exists() and silence > SILENCE_SECONDS:
+        yield "cron has not run for more than two minutes"
+    for path in sorted(DIRECTORY.glob("*.lock")):
+        if _is_out_of_time(path, now):
+            yield f"{path.stem} is out of time and does not end"
+
+
+def _is_out_of_time(path: Path, now: float) -> bool:
+    with held(path) as free:
+        if free:
+            return False
+        text = path.read_text().strip()
+        return text.isdigit() and now > int(text) + OVERRUN_SECONDS
+
+
+if __name__ == "__main__":
+    sys.exit("; ".join(problems()) or None)

@@ -1,0 +1,301 @@
+"""The scheduler's parts without its container: one run of a job, the health check, the start."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import psutil
+import pytest
+
+from loader.settings import PROJECT_ROOT
+from scheduler.entries import entries
+from tests.conftest import BIN, Warehouse
+
+ODD = "a 'b' \"c\" $d `e` %f \\g #h\n=i ñ"
+
+
+class Box:
+    """A directory in the container's place."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.log = directory / "log"
+        self.set()
+
+    def set(self, **environment: str) -> None:
+        """The environment of the container."""
+        self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", **environment}
+        pairs = [f"{name}={value}".encode() for name, value in self.environment.items()]
+        (self.directory / "environment").write_bytes(b"\0".join(pairs) + b"\0")
+
+    def start(
+        self, module: str, *arguments: str, pause: str = "0.2", **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start a module as cron does: with next to no environment, and the log as file 3."""
+        script = 'exec 3>>"$1"; shift; exec "$@"'
+        return subprocess.Popen(
+            ["sh", "-c", script, "sh", self.log, sys.executable, "-m", module, *arguments],
+            env={
+                "SCHEDULER_DIR": str(self.directory), "SCHEDULER_PAUSE_SECONDS": pause,
+                "SCHEDULER_GRACE_SECONDS": "1", "HOME": str(self.directory), **environment,
+            },
+            cwd=PROJECT_ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def job(self, *arguments: str, pause: str = "0.2") -> int:
+        """Run a job to its end; its exit code."""
+        process = self.start("scheduler.job", *arguments, pause=pause)
+        assert process.communicate(timeout=60)[0] == ""
+        return process.returncode
+
+    def health(self) -> str:
+        """What the health check complains of."""
+        process = self.start("scheduler.health")
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == (1 if err else 0)
+        return err.strip()
+
+    @property
+    def lines(self) -> list[str]:
+        """The container's log."""
+        return self.log.read_text().splitlines()
+
+    def wait_for(self, text: str) -> None:
+        """Until a text is in the log."""
+        deadline = time.monotonic() + 20
+        while text not in (self.log.read_text() if self.log.exists() else ""):
+            assert time.monotonic() < deadline, self.lines
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Box:
+    """An empty one."""
+    return Box(tmp_path)
+
+
+# ------------------------------------------------------------------ one run
+
+
+def test_lines_reach_the_log_with_the_name_of_the_job(box: Box) -> None:
+    assert box.job("9s", "sh", "-c", "echo one; echo two >&2") == 0
+    assert box.lines[:2] == [
+        "sh -c echo one; echo two >&2 | one",
+        "sh -c echo one; echo two >&2 | two",
+    ]
+    assert box.lines[2].startswith("sh -c echo one; echo two >&2 | done in ")
+    assert box.job("9s", "loader", "no-such-command") == 2
+    assert box.lines[-2] == "no-such-command | loader: No such command 'no-such-command'."
+    assert box.lines[-1].startswith("no-such-command | failed with exit code 2 after ")
+
+
+def test_the_environment_arrives_with_any_character(box: Box) -> None:
+    box.set(ODD=ODD, EMPTY="", WAREHOUSE_PASSWORD="p=a=s")
+    told = "import os, sys; sys.stdout.write(ascii([os.environ[n] for n in sys.argv[1:]]))"
+    command = (sys.executable, "-c", told, "ODD", "EMPTY", "WAREHOUSE_PASSWORD")
+    assert box.job("9s", *command) == 0
+    assert ascii([ODD, "", "p=a=s"]) in box.lines[0]
+
+
+def test_one_run_at_a_time(box: Box) -> None:
+    first = box.start("scheduler.job", "20s", "sh", "-c", "echo here; sleep 2")
+    box.wait_for("| here")
+    assert box.job("20s", "sh", "-c", "echo here; sleep 2") == 75
+    assert box.lines[-1].endswith("| its last run is still at work: left out")
+    assert box.job("20s", "true") == 0
+    first.communicate(timeout=20)
+    assert first.returncode == 0
+    assert box.lines.count("sh -c echo here; sleep 2 | here") == 1
+
+
+@pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "], ids=["willing", "stubborn"])
+def test_a_run_that_is_out_of_time_is_ended(box: Box, stubborn: str) -> None:
+    started = time.monotonic()
+    # and so are its children
+    assert box.job("1s", "sh", "-c", f"{stubborn}sleep 30 & echo $!; wait; sleep 30") != 0
+    assert time.monotonic() - started < 10
+    assert "ended: out of time after" in box.lines[-1]
+    child = int(box.lines[0].rpartition(" ")[2])
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_may_pass_is_tried_again(box: Box) -> None:
+    tries = box.directory / "tries"
+    count = f"echo x >> {tries}; test $(wc -l < {tries}) -gt 2 || exit 75"
+    assert box.job("20s", "sh", "-c", count) == 0
+    assert tries.read_text() == "x\n" * 3
+    assert sum("trying again in" in line for line in box.lines) == 2
+
+
+def test_there_is_an_end_to_trying(box: Box) -> None:
+    assert box.job("2s", "sh", "-c", "exit 75", pause="0.9") == 75
+    assert 1 <= sum("trying again in" in line for line in box.lines) <= 2
+    assert box.job("--once", "2s", "sh", "-c", "exit 75") == 75
+    assert "trying again" not in box.lines[-2] + box.lines[-1]
+
+
+def test_what_will_not_pass_is_not_tried_again(box: Box) -> None:
+    assert box.job("9s", "sh", "-c", "exit 1") == 1
+    assert len(box.lines) == 1
+
+
+def test_told_to_end_it_ends_its_command_first(box: Box) -> None:
+    command = "trap 'echo ending; exit 143' TERM; echo here; while :; do sleep 0.1; done"
+    process = box.start("scheduler.job", "60s", "sh", "-c", command)
+    box.wait_for("| here")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert any(line.endswith("| ending") for line in box.lines)
+
+
+@pytest.mark.parametrize("deadline", ["9", "m", "-1m", "0s", "1.5h", "9 m", "9d"])
+def test_a_deadline_that_is_none(box: Box, deadline: str) -> None:
+    process = box.start("scheduler.job", "--once", deadline, "true")
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "deadline" in err or "unrecognized" in err or "required" in err
+
+
+# -------------------------------------------------------------------- pings
+
+
+@contextmanager
+def pinged(status: int = 200) -> Iterator[tuple[str, list[str]]]:
+    """A server that hears pings: its address, and their paths."""
+    paths: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            paths.append(self.path)
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/key", paths
+        server.shutdown()
+
+
+def test_a_ping_at_the_start_and_at_the_end(box: Box) -> None:
+    with pinged() as (address, paths):
+        box.set(WAREHOUSE_PING_URL=address + "/")
+        box.job("9s", "true")
+        box.job("9s", "false")
+        box.set(WAREHOUSE_PING_URL=address, WAREHOUSE_BOOKS="NONE")
+        box.job("9s", "loader", "lake", "export")
+    assert paths == [
+        "/key/true/start", "/key/true", "/key/false/start", "/key/false/fail",
+        "/key/lake-export/start", "/key/lake-export/fail",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("status", [500, None], ids=["refused", "nobody"])
+def test_a_ping_that_fails_costs_nothing_and_tells_no_address(box: Box, status: int | None) -> None:
+    with pinged(status or 200) as (address, _):
+        box.set(WAREHOUSE_PING_URL=address if status else "http://127.0.0.1:9/secret")
+        assert box.job("9s", "true") == 0
+    assert sum("the ping did not go through" in line for line in box.lines) == 2
+    assert "127.0.0.1" not in box.log.read_text()
+
+
+# ------------------------------------------------------------------- health
+
+
+def test_a_scheduler_that_works_is_well(box: Box) -> None:
+    for name in ("started", "heartbeat"):
+        (box.directory / name).touch()
+    assert box.job("9s", "true") == 0
+    assert box.health() == ""
+
+
+def test_a_scheduler_that_has_not_begun_is_not_well_yet(box: Box) -> None:
+    assert box.health() == "what was due at the start is still running"
+
+
+def test_a_dead_cron_is_noticed(box: Box) -> None:
+    (box.directory / "started").touch()
+    assert box.health() == "cron has not run for more than two minutes"
+    heartbeat = box.directory / "heartbeat"
+    heartbeat.touch()
+    assert box.health() == ""
+    os.utime(heartbeat, (time.time() - 200,) * 2)
+    assert box.health() == "cron has not run for more than two minutes"
+
+
+def test_a_run_that_does_not_end_is_noticed(box: Box) -> None:
+    for name in ("started", "heartbeat"):
+        (box.directory / name).touch()
+    process = box.start("scheduler.job", "60s", "sleep", "60")
+    lock = box.directory / "sleep-60.lock"
+    deadline = time.monotonic() + 20
+    while not (lock.exists() and lock.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert box.health() == ""
+    lock.write_text(f"{time.time() - 100:.0f}\n")
+    assert box.health() == "sleep-60 is out of time and does not end"
+    process.terminate()
+    process.communicate(timeout=20)
+    # one that was killed holds no lock any more
+    lock.write_text(f"{time.time() - 100:.0f}\n")
+    assert box.health() == ""
+
+
+# ---------------------------------------------------------------- the start
+
+
+def test_at_the_start_what_is_late_runs_once(box: Box, warehouse: Warehouse) -> None:
+    """Nothing is reachable but Postgres: each job says so, and the next one has its turn."""
+    nowhere = {
+        f"WAREHOUSE_{name}_URL": "http://127.0.0.1:9" for name in ("BITSO", "COINGECKO", "COINCAP")
+    }
+    inbox = box.directory / "inbox"
+    inbox.mkdir()
+    where = {
+        name: value for name, value in os.environ.items() if name.startswith(("WAREHOUSE_", "DBT_"))
+    }
+    warehouse.rows(
+        "insert into ops.runs (job, finished_at, status) values ('prune', now(), 'succeeded')"
+    )
+    box.set(
+        **where, **nowhere, WAREHOUSE_HTTP_ATTEMPTS="1", WAREHOUSE_INBOX=str(inbox),
+        DBT_TARGET_PATH=str(box.directory / "target"), DBT_LOG_PATH=str(box.directory / "logs"),
+    )  # fmt: skip
+    process = box.start("scheduler.catch_up", **box.environment)
+    out, err = process.communicate(timeout=280)
+    assert (process.returncode, out, err) == (0, "", "")
+    ended = [
+        line.partition(" | ")[0]
+        for line in box.lines
+        if "| done in" in line or "| failed with" in line
+    ]
+    # off: lake export and exchange-volumes; on time: prune
+    assert ended == [
+        "books", "tickers", "order-books", "snapshots", "transform", "report", "exchanges",
+        "transform --tests",
+    ]  # fmt: skip
+    assert (box.directory / "started").exists()
+    jobs = dict(warehouse.rows("select job, status from ops.runs where job <> 'prune'"))
+    assert jobs["transform"] == jobs["transform with tests"] == "succeeded"
+    assert jobs["snapshots"] == "unchanged"
+    assert jobs["tickers"] == "failed"
+
+
+def test_at_the_start_without_postgres_every_job_is_taken_for_late(box: Box) -> None:
+    box.set(WAREHOUSE_HOST="127.0.0.1", WAREHOUSE_PORT="9")
+    out, _ = box.start("scheduler.catch_up", **box.environment).communicate(timeout=120)
+    assert re.fullmatch(r"catch-up \| cannot connect .*: taking every job for late\n", out)
+    assert sum("| failed with" in line for line in box.lines) == len(list(entries()))
+    assert (box.directory / "started").exists()
