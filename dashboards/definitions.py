@@ -47,10 +47,17 @@ class Place(Strict):
 
 
 class Tile(Strict):
-    """A question's answer, or a heading."""
+    """A question's answer, or a heading.
+
+    `latest_first` is for an answer in the order of time: it names the column with the time, and
+    the page turns the rows round, so that of too many the oldest are left out. `empty` is what
+    the page says when there are none.
+    """
 
     question: str | None = None
     heading: str | None = Field(None, min_length=1)
+    latest_first: str | None = None
+    empty: str | None = Field(None, min_length=1)
     ignores: tuple[str, ...] = ()
     at: Place
 
@@ -58,6 +65,8 @@ class Tile(Strict):
     def _is_one_thing(self) -> "Tile":
         if (self.question is None) == (self.heading is None):
             raise ValueError("a tile is either a question or a heading")
+        if self.heading and (self.latest_first or self.empty):
+            raise ValueError("a heading has no rows")
         return self
 
     @property

@@ -56,6 +56,14 @@ MISTAKES = {
     "overlapping a heading": (
         "{row: 1, col: 0, width: 6", "{row: 0, col: 0, width: 6",
         "active-users overlaps the heading 'On the day'"),
+    "a heading with rows": (
+        "  - heading: On the day", "  - heading: On the day\n    empty: Nobody.",
+        "a heading has no rows"),
+    "a tile without a place": (
+        "    at: {row: 7, col: 0, width: 24, height: 6}\n", "", "at: Field required"),
+    "an unknown key in a tile": (
+        "question: active-users\n", "question: active-users\n    colour: red\n", "Extra inputs"),
+    "no description": ("description: Who they are.\n", "", "description: Field required"),
     "an empty heading": ("heading: On the day", "heading: ''", "at least 1 character"),
     "a filter wired to nothing": (
         "  status:\n", "  colour:\n    title: Colour\n  status:\n",
@@ -135,6 +143,9 @@ CHART_MISTAKES = {
     "no y": ("y: [rows]", "y: []", "chart.y: Tuple should have at least 1"),
     "two y and a series": ("y: [rows]", "y: [rows, more], series: book", "has one y"),
     "dashed but not drawn": ("y: [rows]", "y: [rows], dashed: [more]", "dashed but no y: more"),
+    "nothing measured": ("y: [rows]", "y: [rows], dashed: [rows]", "nothing is measured"),
+    "a text that is more than another": (
+        "unit: of 9", "warn: {operator: '>', value: failed}", "never >"),
     "one column twice": ("y: [rows]", "y: [day]", "only one of x, y and series"),
     "an unknown scale": ("y: [rows]", "y: [rows], scale: log", "chart.scale: Input should be"),
     "too many decimals": ("unit: of 9", "decimals: 99", "columns.rows.decimals"),
