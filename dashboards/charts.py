@@ -97,6 +97,9 @@ def warns(warn: Warn, value: str | int) -> bool:
     if isinstance(warn.value, str):
         return (str(value) == warn.value) == (warn.operator == "=")
     number, limit = Decimal(value), Decimal(str(warn.value))
+    if number.is_nan():
+        # No comparison knows where it is.
+        return True
     return {
         "<": number < limit,
         ">": number > limit,

@@ -6,7 +6,7 @@ shows the same moment.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from dashboards.charts import Column, heading, missing, warns
 from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
 from dashboards.questions import Question, Value
-from dashboards.vega import specification
+from dashboards.vega import is_drawable, specification
 from loader.warehouse import database_error
 
 # As many as Metabase draws, and as a person may read.
 CHART_ROWS = 2000
 TABLE_ROWS = 500
+# As many digits as Postgres has.
+_EXACT = Context(prec=200_000)
 
 
 @dataclass(frozen=True)
@@ -170,8 +172,8 @@ def _problem(tile: Tile, question: Question, seen: Glimpse) -> str | None:
         if kinds[chart.x] not in ("date", "instant"):
             return f"its column {chart.x!r} is no time"
         place = columns.index(chart.x)
-        if any(row[place] is None for row in seen.answer.rows):
-            return f"its column {chart.x!r} has rows without a time"
+        if not all(is_drawable(row[place]) for row in seen.answer.rows):
+            return f"its column {chart.x!r} has rows without a time that can be drawn"
     return None
 
 
@@ -221,6 +223,6 @@ def _cell(value: str | int | None, kind: Kind, look: Column | None) -> Cell:
 
 def _number(value: str | int, look: Column | None) -> str:
     number = Decimal(value)
-    if look and look.decimals is not None:
-        number = number.quantize(Decimal(1).scaleb(-look.decimals), ROUND_HALF_UP)
+    if look and look.decimals is not None and number.is_finite():
+        number = number.quantize(Decimal(1).scaleb(-look.decimals), ROUND_HALF_UP, _EXACT)
     return f"{number:,f}"

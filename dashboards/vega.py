@@ -4,8 +4,9 @@ Source: Vega-Lite 6. Numbers become floats here, and only here: a pixel is coars
 """
 
 import json
+import math
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any
 
 from dashboards.answers import Glimpse, Row
@@ -62,8 +63,10 @@ def _points(question: Question, chart: Chart, seen: Glimpse) -> Iterator[Json]:
 
 
 def _float(row: Row, place: int) -> float | None:
+    """A number that JSON has: a NaN is a gap like NULL."""
     value = row[place]
-    return None if value is None else float(value)
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else None
 
 
 def _mark(question: Question) -> Json:
@@ -121,11 +124,23 @@ def _buckets(times: list[str], step: timedelta, axis: Json) -> Json:
     first = min(first, end - _FEWEST_BARS[step] * step)
     named = first + step / 2 if is_day else first
     count = (end - first) // step
+    # As many names as a screen may have; Vega leaves out those that touch.
+    named_buckets = range(0, count, math.ceil(count / 100))
     return {
         "timeUnit": "utcyearmonthdate" if is_day else "utcyearmonthdatehours",
         "scale": {"type": "utc", "domain": [_epoch(first), _epoch(end)]},
-        "axis": {**axis, "values": [_epoch(named + n * step) for n in range(count)]},
+        "axis": {**axis, "values": [_epoch(named + n * step) for n in named_buckets]},
     }
+
+
+def is_drawable(time: str | int | None) -> bool:
+    """Whether a time has a place on an axis: Postgres has an infinity, and years before 1."""
+    try:
+        year = datetime.fromisoformat(str(time)).year
+    except ValueError:
+        return False
+    # A bar begins before it and ends after it.
+    return MINYEAR < year < MAXYEAR
 
 
 def _utc(text: str) -> datetime:

@@ -310,7 +310,13 @@ def test_a_column_that_is_not_there_is_named(
         ("display: bar\nchart: {x: day, y: [n]}", "'monday' as day, 1 as n",
          "its column 'day' is no time"),
         ("display: line\nchart: {x: day, y: [n]}", "null::date as day, 1 as n",
-         "its column 'day' has rows without a time"),
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: line\nchart: {x: day, y: [n]}", "date 'infinity' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: bar\nchart: {x: day, y: [n]}", "date '9999-12-31' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: bar\nchart: {x: day, y: [n]}", "date '0044-03-15 BC' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
         ("display: table\ncolumns: {n: {warn: {operator: '>', value: 0}}}", "'ten' as n",
          "its column 'n' is no number"),
     ],
@@ -323,6 +329,31 @@ def test_a_column_of_the_wrong_kind_is_named(
     )
     assert problems == [f"trial, jobs: {said}"]
     assert f'<p class="error">{said.replace(chr(39), "&#39;")}</p>' in text
+
+
+def test_numbers_that_are_none_or_huge(full: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    front = TRIAL.replace("display: table", "display: table\ncolumns: {n: {decimals: 2, "
+                          "warn: {operator: '>', value: 0}}}")  # fmt: skip
+    sql = "select n from unnest('{NaN, Infinity, 1e40, null}'::numeric[]) as n"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    shown = re.findall(r'<td class="number( warn)?"[^>]*>([^<]*)</td>', text)
+    assert shown == [(" warn", "NaN"), (" warn", "Infinity"), (" warn", f"{10**40:,}.00"), ("", "")]
+    front = TRIAL.replace("display: table", "display: line\nchart: {x: day, y: [n]}")
+    sql = "select current_date as day, n from unnest('{NaN, Infinity, 1}'::numeric[]) as n"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    assert re.findall(r'"y": (\w+)', text)[:3] == ["null", "null", "1"]
+
+
+def test_a_few_days_far_apart_are_a_small_page(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = TRIAL.replace("display: table", "display: bar\nchart: {x: day, y: [n]}")
+    sql = "select d as day, 1 as n from unnest('{1026-01-01, 2026-01-01}'::date[]) as d"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    assert len(text) < 10_000
 
 
 @pytest.mark.parametrize("display", ["display: bar\nchart: {x: n, y: [m]}", "display: table",

@@ -30,6 +30,7 @@ MISTAKES = {
     "broken YAML": ("filters:", "filters: [", "while parsing"),
     "no mapping": (FILE, "- users", "needs keys such as title and tiles"),
     "empty": (FILE, "", "needs keys such as title and tiles"),
+    "nested without end": (FILE, "tiles: " + "[" * 3000, "nested too deeply"),
     "a name of its own": ("title: Users", "title: Users\nname: mine", "its name is the file's"),
     "a key twice": ("title: Users", "title: Users\ntitle: Others", "a key stands twice"),
     "no title": ("title: Users\n", "", "title: Field required"),
@@ -93,6 +94,11 @@ def test_a_mistake_is_told_in_one_line(mistake: str) -> None:
     assert message.startswith("dashboard users: ")
     assert said in message
     assert "\n" not in message
+
+
+def test_a_file_that_is_no_text_is_told_in_one_line() -> None:
+    with pytest.raises(TerminalError, match=r"^dashboard users: 'utf-8' codec can't decode[^\n]+$"):
+        parse_dashboard("users", FILE.encode("utf-16"))
 
 
 def test_a_filter_feeds_the_parameter_of_its_name() -> None:
