@@ -19,6 +19,7 @@ Json = dict[str, Any]
 _COLOURS = ["#4a86c5", "#d9720f", "#4a9a45", "#a66fb0", "#2f9aa0", "#b08a2e"]
 _WARN = "#d9534f"
 _LEVEL = "#7d838d"
+_FEW_POINTS = 50
 # So that a lone day is a bar among days, not a wall.
 _FEWEST_BARS = {timedelta(days=1): 14, timedelta(hours=1): 12}
 
@@ -36,7 +37,7 @@ def specification(question: Question, seen: Glimpse) -> Json:
         "layer": [
             {
                 "data": {"values": points},
-                "mark": _mark(question),
+                "mark": _mark(question, seen),
                 "encoding": {
                     **({"x": up, "y": across} if lies else {"x": across, "y": up}),
                     **_colour(question, chart, points),
@@ -69,7 +70,7 @@ def _float(row: Row, place: int) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _mark(question: Question) -> Json:
+def _mark(question: Question, seen: Glimpse) -> Json:
     if question.display == "bar":
         return {"type": "bar", "cornerRadiusEnd": 1}
     return {
@@ -78,36 +79,35 @@ def _mark(question: Question) -> Json:
         # A lone second between two gaps is a line without a length: the cap makes it a dot.
         "strokeCap": "round",
         "invalid": "break-paths-show-path-domains",
-        # Nobody hits a line that thin: around its points the tooltip comes too.
-        "point": {"opacity": 0, "size": 60},
+        # Nobody hits a line that thin: around its points the tooltip comes too. Few points are
+        # shown, so that nobody takes what is between them for measured.
+        "point": {"opacity": 1 if len(seen.answer.rows) <= _FEW_POINTS else 0, "size": 40},
     }
 
 
 def _x(question: Question, chart: Chart, seen: Glimpse) -> Json:
     if chart.scale == "category":
-        axis: Json = {"labelLimit": 140, "ticks": False, "domain": False}
-        return {"field": "x", "type": "nominal", "sort": None, "title": None, "axis": axis}
+        looks = {"labelLimit": 140, "ticks": False, "domain": False}
+        return {"field": "x", "type": "nominal", "sort": None, "title": None, "axis": looks}
     place = seen.answer.columns.index(chart.x)
     is_day = seen.kinds[place] == "date"
-    times = [str(row[place]) for row in seen.answer.rows]
-    title, form = _time_in_words(heading(chart.x, question.columns.get(chart.x)), times, is_day)
-    axis = {"grid": False, "format": form, "labelOverlap": True, "labelSeparation": 8}
-    x: Json = {
-        "field": "x",
-        "type": "temporal",
-        "title": title,
-        "axis": axis,
-        "scale": {"type": "utc"},
-    }
+    times = [_utc(str(row[place])) for row in seen.answer.rows]
+    first, last = min(times), max(times)
+    x: Json = {"field": "x", "type": "temporal", "scale": {"type": "utc"}}
+    axis: Json = {"grid": False, "labelOverlap": True, "labelSeparation": 8}
     if question.display == "bar":
         step = timedelta(days=1) if is_day else timedelta(hours=1)
-        x |= _buckets(times, step, axis)
-    return x
+        first = min(first, last - (_FEWEST_BARS[step] - 1) * step)
+        x["timeUnit"] = "utcyearmonthdate" if is_day else "utcyearmonthdatehours"
+        x["scale"]["domain"] = [_epoch(first), _epoch(last + step)]
+        axis["values"] = _named_buckets(first, last, step)
+    name = heading(chart.x, question.columns.get(chart.x))
+    x["title"], axis["format"] = _time_in_words(name, first, last, is_day=is_day)
+    return {**x, "axis": axis}
 
 
-def _time_in_words(title: str, times: list[str], is_day: bool) -> tuple[str, str]:
+def _time_in_words(title: str, first: datetime, last: datetime, *, is_day: bool) -> tuple[str, str]:
     """An axis' title, and the format of its labels: what all times share is said once."""
-    first, last = _utc(min(times)), _utc(max(times))
     zone = "" if is_day else ", UTC"
     if not is_day and first.date() == last.date():
         return f"{title}, {first:%d %b %Y}{zone}", "%H:%M"
@@ -117,20 +117,14 @@ def _time_in_words(title: str, times: list[str], is_day: bool) -> tuple[str, str
     return f"{title}{zone}", f"%d %b %Y{clock}"
 
 
-def _buckets(times: list[str], step: timedelta, axis: Json) -> Json:
-    """Bars as wide as their day or hour; a day is named in the middle, an hour at its start."""
-    is_day = step == timedelta(days=1)
-    first, end = _utc(min(times)), _utc(max(times)) + step
-    first = min(first, end - _FEWEST_BARS[step] * step)
-    named = first + step / 2 if is_day else first
-    count = (end - first) // step
-    # As many names as a screen may have; Vega leaves out those that touch.
-    named_buckets = range(0, count, math.ceil(count / 100))
-    return {
-        "timeUnit": "utcyearmonthdate" if is_day else "utcyearmonthdatehours",
-        "scale": {"type": "utc", "domain": [_epoch(first), _epoch(end)]},
-        "axis": {**axis, "values": [_epoch(named + n * step) for n in named_buckets]},
-    }
+def _named_buckets(first: datetime, last: datetime, step: timedelta) -> list[int]:
+    """Where bars are named: a day in its middle, an hour at its start.
+
+    As many as a screen may have; Vega leaves out the names that would touch.
+    """
+    named = first + step / 2 if step == timedelta(days=1) else first
+    count = (last - first) // step + 1
+    return [_epoch(named + n * step) for n in range(0, count, math.ceil(count / 100))]
 
 
 def is_drawable(time: str | int | None) -> bool:

@@ -3,6 +3,7 @@
 Where there is no Chromium these tests are skipped; with REQUIRE_CHROMIUM set they fail.
 """
 
+import json
 import os
 import re
 import shutil
@@ -354,6 +355,29 @@ def test_a_few_days_far_apart_are_a_small_page(
     problems, text = trial(full, monkeypatch, front, sql)
     assert problems == []
     assert len(text) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "title", "form"),
+    [
+        ("date", "{2026-05-01}", "Day, 2026", "%d %b"),
+        # The two weeks before it are shown too.
+        ("date", "{2026-01-05}", "Day", "%d %b %Y"),
+        ("timestamptz", "{2026-05-01 13:00+00}", "Day, 01 May 2026, UTC", "%H:%M"),
+        ("timestamptz", "{2026-05-01 03:00+00}", "Day, 2026, UTC", "%d %b %H:%M"),
+        ("timestamptz", "{2025-05-01 03:00+00, 2026-05-01 03:00+00}", "Day, UTC",
+         "%d %b %Y %H:%M"),
+    ],
+)  # fmt: skip
+def test_an_axis_says_once_what_all_its_times_share(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, kind: str, times: str, title: str, form: str
+) -> None:
+    front = TRIAL.replace("display: table", "display: bar\nchart: {x: day, y: [n]}")
+    sql = f"select day, 1 as n from unnest('{times}'::{kind}[]) as day"
+    _, text = trial(full, monkeypatch, front, sql)
+    x = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])[
+        "layer"][0]["encoding"]["x"]  # fmt: skip
+    assert (x["title"], x["axis"]["format"]) == (title, form)
 
 
 @pytest.mark.parametrize("display", ["display: bar\nchart: {x: n, y: [m]}", "display: table",
