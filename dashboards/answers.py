@@ -53,12 +53,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Glimpse:
-    """The first rows of an answer: what kind each column is of, and whether there are more."""
+    """Some rows of an answer: what kind each column is of, and whether there are more."""
 
     answer: Answer
     kinds: tuple[Kind, ...]
     has_more: bool
-    sql: str
 
 
 def _as_text(value: str | bytes | None, _cursor: Cursor) -> str | None:
@@ -103,20 +102,39 @@ def ask(connection: Connection, question: Question, values: Mapping[str, Value |
 
 
 def glimpse(
-    cursor: Cursor, question: Question, values: Mapping[str, Value | None], limit: int
+    cursor: Cursor,
+    question: Question,
+    values: Mapping[str, Value | None],
+    limit: int,
+    *,
+    latest_first: str | None = None,
 ) -> Glimpse:
-    """At most `limit` rows of the answer, within the caller's transaction."""
+    """At most `limit` rows of the answer, within the caller's transaction.
+
+    With `latest_first`, the column by whose times they are sorted, they are the last ones, the
+    latest at the top.
+    """
     for kind in (_TEXT, _INSTANT):
         register_type(kind, cursor)
     query = cursor.mogrify(question.statement, values).decode()
-    cursor.execute(f"select * from (\n{query}\n) as answer limit {limit + 1:d}")
+    skipped = 0
+    if latest_first:
+        cursor.execute(f"select count(*) from (\n{query}\n) as answer")
+        skipped = max(0, cursor.fetchall()[0][0] - limit)
+    cursor.execute(f"select * from (\n{query}\n) as answer limit {limit + 1:d} offset {skipped:d}")
     columns = cursor.description or ()
     rows = cursor.fetchall()
+    names = tuple(column.name for column in columns)
+    has_more = skipped > 0 or len(rows) > limit
+    rows = rows[:limit]
+    if latest_first in names:
+        place = names.index(latest_first)
+        # Stable: what has the same time keeps its order.
+        rows.sort(key=lambda row: row[place] or "", reverse=True)
     return Glimpse(
-        Answer(tuple(column.name for column in columns), rows[:limit]),
+        Answer(names, rows),
         tuple(_KINDS.get(column.type_code, "text") for column in columns),
-        len(rows) > limit,
-        query,
+        has_more,
     )
 
 

@@ -47,10 +47,17 @@ class Place(Strict):
 
 
 class Tile(Strict):
-    """A question's answer, or a heading."""
+    """A question's answer, or a heading.
+
+    `latest_first` is for an answer in the order of time: it names the column with the time, and
+    the page turns the rows round, so that of too many the oldest are left out. `empty` is what
+    the page says when there are none.
+    """
 
     question: str | None = None
     heading: str | None = Field(None, min_length=1)
+    latest_first: str | None = None
+    empty: str | None = Field(None, min_length=1)
     ignores: tuple[str, ...] = ()
     at: Place
 
@@ -58,6 +65,8 @@ class Tile(Strict):
     def _is_one_thing(self) -> "Tile":
         if (self.question is None) == (self.heading is None):
             raise ValueError("a tile is either a question or a heading")
+        if self.heading and (self.latest_first or self.empty):
+            raise ValueError("a heading has no rows")
         return self
 
     @property
@@ -190,10 +199,10 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
-def parse_dashboard(name: str, text: str) -> Dashboard:
+def parse_dashboard(name: str, text: str | bytes) -> Dashboard:
     """The dashboard in a file's text; raises TerminalError when the file is wrong."""
     try:
-        definition = yaml.load(text, _Loader)
+        definition = yaml.load(text if isinstance(text, str) else text.decode(), _Loader)
         if not isinstance(definition, dict) or "name" in definition:
             raise ValueError("needs keys such as title and tiles; its name is the file's")
         return Dashboard(name=name, **definition)
@@ -204,6 +213,8 @@ def parse_dashboard(name: str, text: str) -> Dashboard:
         raise TerminalError(f"dashboard {name}: {where}{message}") from None
     except WarehouseError:
         raise
+    except RecursionError:
+        raise TerminalError(f"dashboard {name}: nested too deeply") from None
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise TerminalError(f"dashboard {name}: {' '.join(str(error).split())}") from None
 
@@ -213,7 +224,7 @@ def load_dashboards() -> dict[str, Dashboard]:
     """Every dashboard of the package by name, in alphabetical order of the names."""
     files = sorted(resources.files("dashboards").iterdir(), key=lambda file: file.name)
     return {
-        name: parse_dashboard(name, file.read_text("utf-8"))
+        name: parse_dashboard(name, file.read_bytes())
         for file in files
         if (name := file.name.removesuffix(".yml")) != file.name
     }

@@ -4,9 +4,9 @@ The same files and the same SQL as in Metabase, with the filters at their defaul
 shows the same moment.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,18 @@ import vl_convert
 from psycopg2.extensions import connection as Connection
 
 from dashboards.answers import Glimpse, Kind, glimpse, reading
-from dashboards.charts import Column, Warn, heading, missing
+from dashboards.charts import Column, heading, missing, warns
 from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
-from dashboards.questions import Question
-from dashboards.vega import specification
+from dashboards.questions import Question, Value
+from dashboards.vega import is_drawable, specification
 from loader.warehouse import database_error
 
 # As many as Metabase draws, and as a person may read.
 CHART_ROWS = 2000
 TABLE_ROWS = 500
+# As many digits as Postgres has.
+_EXACT = Context(prec=200_000)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Panel:
     sql: str = ""
     error: str | None = None
     note: str | None = None
+    empty: str = "No rows"
     titles: tuple[tuple[str, Kind], ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
     chart: dict[str, Any] | None = None
@@ -111,10 +114,10 @@ def _sheet(connection: Connection, dashboard: Dashboard) -> Sheet:
 
 def _default_in_words(dashboard: Dashboard, name: str) -> str:
     default = dashboard.default_of(name)
-    texts = {parameter.default_text for parameter in dashboard.fed_by(name)}
-    if default is None and len(texts) > 1:
-        return "as each tile says"
-    return texts.pop() if default is None else default
+    if default is not None:
+        return default
+    texts = list(dict.fromkeys(each.default_text for each in dashboard.fed_by(name)))
+    return ", or ".join(texts) if len(texts) < 3 else "as each tile says"
 
 
 def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
@@ -122,17 +125,13 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
     if question is None:
         return Panel(tile.at, heading=tile.heading)
     values = question.bind(dashboard.given_to(tile))
-    asked = ", ".join(
-        f"{name.replace('_', ' ')}: "
-        + (parameter.default_text if values[name] is None else str(values[name]))
-        for name, parameter in question.parameters.items()
-    )
+    asked = _asked(question, values)
     limit = CHART_ROWS if question.chart else TABLE_ROWS
     with connection.cursor() as cursor:
         cursor.execute("savepoint tile")
         sql = cursor.mogrify(question.statement, values).decode()
         try:
-            seen = glimpse(cursor, question, values, limit)
+            seen = glimpse(cursor, question, values, limit, latest_first=tile.latest_first)
         except psycopg2.errors.QueryCanceled:
             error = "no answer in time: see WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
         except psycopg2.OperationalError:
@@ -146,11 +145,41 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
     return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
 
 
+def _asked(question: Question, values: Mapping[str, Value | None]) -> str:
+    """The values, each by its name; what was set before what is only described."""
+    return ", ".join(
+        f"{name.replace('_', ' ')}: "
+        + (parameter.default_text if values[name] is None else str(values[name]))
+        for name, parameter in sorted(
+            question.parameters.items(), key=lambda item: values[item[0]] is None
+        )
+    )
+
+
+def _problem(tile: Tile, question: Question, seen: Glimpse) -> str | None:
+    """Why an answer cannot be shown as its question and tile want it."""
+    columns, chart = seen.answer.columns, question.chart
+    named = [*question.columns, *filter(None, [tile.latest_first])]
+    for name in missing(chart, named, columns):
+        return f"its answer has no column {name!r}"
+    kinds = dict(zip(columns, seen.kinds, strict=True))
+    numbers = [name for name, look in question.columns.items()
+               if look.warn and not isinstance(look.warn.value, str)]  # fmt: skip
+    for name in [*(chart.y if chart else ()), *numbers]:
+        if kinds[name] != "number":
+            return f"its column {name!r} is no number"
+    if chart and chart.scale == "time":
+        if kinds[chart.x] not in ("date", "instant"):
+            return f"its column {chart.x!r} is no time"
+        place = columns.index(chart.x)
+        if not all(is_drawable(row[place]) for row in seen.answer.rows):
+            return f"its column {chart.x!r} has rows without a time that can be drawn"
+    return None
+
+
 def _shown(tile: Tile, question: Question, asked: str, sql: str, seen: Glimpse) -> Panel:
     columns = seen.answer.columns
-    lacking = list(missing(question.chart, question.columns, columns))
-    if lacking:
-        error = f"its answer has no column {lacking[0]!r}"
+    if error := _problem(tile, question, seen):
         return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
     looks = [question.columns.get(name) for name in columns]
     shown = len(seen.answer.rows)
@@ -160,7 +189,10 @@ def _shown(tile: Tile, question: Question, asked: str, sql: str, seen: Glimpse) 
         question=question,
         asked=asked,
         sql=sql,
-        note=f"The first {shown:,} rows of more" if seen.has_more else None,
+        note=f"The {'latest' if tile.latest_first else 'first'} {shown:,} rows of more"
+        if seen.has_more
+        else None,
+        empty=tile.empty or Panel.empty,
         titles=tuple(
             (heading(name, look), kind)
             for name, look, kind in zip(columns, looks, seen.kinds, strict=True)
@@ -179,7 +211,7 @@ def _cell(value: str | int | None, kind: Kind, look: Column | None) -> Cell:
     if value is None:
         return Cell("", "", is_warning=False)
     warn = look.warn if look else None
-    is_warning = warn is not None and _warns(warn, value)
+    is_warning = warn is not None and warns(warn, value)
     if kind == "number":
         return Cell(_number(value, look), str(value), is_warning)
     if kind == "instant":
@@ -191,18 +223,6 @@ def _cell(value: str | int | None, kind: Kind, look: Column | None) -> Cell:
 
 def _number(value: str | int, look: Column | None) -> str:
     number = Decimal(value)
-    if look and look.decimals is not None:
-        number = number.quantize(Decimal(1).scaleb(-look.decimals), ROUND_HALF_UP)
+    if look and look.decimals is not None and number.is_finite():
+        number = number.quantize(Decimal(1).scaleb(-look.decimals), ROUND_HALF_UP, _EXACT)
     return f"{number:,f}"
-
-
-def _warns(warn: Warn, value: str | int) -> bool:
-    if isinstance(warn.value, str):
-        return (str(value) == warn.value) == (warn.operator == "=")
-    number, limit = Decimal(value), Decimal(str(warn.value))
-    return {
-        "<": number < limit,
-        ">": number > limit,
-        "=": number == limit,
-        "!=": number != limit,
-    }[warn.operator]

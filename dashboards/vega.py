@@ -3,18 +3,25 @@
 Source: Vega-Lite 6. Numbers become floats here, and only here: a pixel is coarser.
 """
 
+import json
+import math
 from collections.abc import Iterator
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any
 
 from dashboards.answers import Glimpse, Row
-from dashboards.charts import Chart, heading
+from dashboards.charts import Chart, axis_title, heading, warns
 from dashboards.questions import Question
 
 Json = dict[str, Any]
 
-# Of Tableau's ten, those that are told apart by the colour-blind and on both backgrounds.
-_COLOURS = ["#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2"]
-_LEVEL = "#8a8f98"
+# Each has a contrast of more than 3 with the light and with the dark card.
+_COLOURS = ["#4a86c5", "#d9720f", "#4a9a45", "#a66fb0", "#2f9aa0", "#b08a2e"]
+_WARN = "#d9534f"
+_LEVEL = "#7d838d"
+_FEW_POINTS = 50
+# So that a lone day is a bar among days, not a wall.
+_FEWEST_BARS = {timedelta(days=1): 14, timedelta(hours=1): 12}
 
 
 def specification(question: Question, seen: Glimpse) -> Json:
@@ -22,128 +29,248 @@ def specification(question: Question, seen: Glimpse) -> Json:
     chart = question.chart
     if chart is None:
         raise ValueError(f"{question.name} is no chart")
-    names = [heading(name, question.columns.get(name)) for name in chart.y]
-    points = list(_points(chart, seen, names))
-    series = list(dict.fromkeys(point["series"] for point in points))
+    points = list(_points(question, chart, seen))
+    across, up = _x(question, chart, seen), _y(question, chart, seen)
+    # Names are read from left to right: bars with names lie on their side.
+    lies = chart.scale == "category"
     return {
-        "data": {"values": points},
-        "mark": _mark(question),
-        "encoding": {
-            "x": _x(question, chart, seen),
-            "y": _y(question, chart),
-            **_colour(question, chart, names, series),
-            "tooltip": _tooltip(question, chart, seen),
-        },
+        "layer": [
+            {
+                "data": {"values": points},
+                "mark": _mark(question, seen),
+                "encoding": {
+                    **({"x": up, "y": across} if lies else {"x": across, "y": up}),
+                    **_colour(question, chart, points),
+                    "tooltip": _tooltip(question, chart, seen),
+                },
+            },
+            *_levels(question, chart, seen, up),
+        ],
+        "resolve": {"axis": {"y": "independent"}},
     }
 
 
-def _points(chart: Chart, seen: Glimpse, names: list[str]) -> Iterator[Json]:
+def _points(question: Question, chart: Chart, seen: Glimpse) -> Iterator[Json]:
     """One a value: where, how much, of which series."""
     place = {name: number for number, name in enumerate(seen.answer.columns)}
-
-    def number(row: Row, name: str) -> float | None:
-        value = row[place[name]]
-        return None if value is None else float(value)
-
     for row in seen.answer.rows:
-        for name, title in zip(chart.y, names, strict=True):
-            series = str(row[place[chart.series]]) if chart.series else title
-            yield {"x": row[place[chart.x]], "y": number(row, name), "series": series}
+        for name in chart.measured:
+            series = (
+                str(row[place[chart.series]])
+                if chart.series
+                else heading(name, question.columns.get(name))
+            )
+            yield {"x": row[place[chart.x]], "y": _float(row, place[name]), "series": series}
 
 
-def _mark(question: Question) -> Json:
+def _float(row: Row, place: int) -> float | None:
+    """A number that JSON has: a NaN is a gap like NULL."""
+    value = row[place]
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else None
+
+
+def _mark(question: Question, seen: Glimpse) -> Json:
     if question.display == "bar":
         return {"type": "bar", "cornerRadiusEnd": 1}
-    # A lone second between two gaps is a line without a length: the cap makes it a dot.
     return {
         "type": "line",
         "strokeWidth": 1.6,
+        # A lone second between two gaps is a line without a length: the cap makes it a dot.
         "strokeCap": "round",
         "invalid": "break-paths-show-path-domains",
+        # Nobody hits a line that thin: around its points the tooltip comes too. Few points are
+        # shown, so that nobody takes what is between them for measured.
+        "point": {"opacity": 1 if len(seen.answer.rows) <= _FEW_POINTS else 0, "size": 40},
     }
 
 
 def _x(question: Question, chart: Chart, seen: Glimpse) -> Json:
-    title = heading(chart.x, question.columns.get(chart.x))
     if chart.scale == "category":
-        axis = {"labelAngle": -40, "labelLimit": 110}
-        return {"field": "x", "type": "nominal", "sort": None, "title": None, "axis": axis}
-    is_day = seen.kinds[seen.answer.columns.index(chart.x)] == "date"
-    x: Json = {
-        "field": "x",
-        "type": "temporal",
-        "title": title if is_day else f"{title}, UTC",
-        "scale": {"type": "utc"},
-        "axis": {"labelOverlap": True, "grid": False, "format": _time_format(chart, seen)},
-    }
-    if question.display == "bar":
-        # So that a bar is as wide as its day or hour.
-        x["timeUnit"] = "utcyearmonthdate" if is_day else "utcyearmonthdatehours"
-    return x
-
-
-def _time_format(chart: Chart, seen: Glimpse) -> str:
-    """As short as the stretch of time allows; never with am and pm."""
+        looks = {"labelLimit": 140, "ticks": False, "domain": False}
+        return {"field": "x", "type": "nominal", "sort": None, "title": None, "axis": looks}
     place = seen.answer.columns.index(chart.x)
-    if seen.kinds[place] == "date":
-        return "%d %b %y"
-    days = {str(row[place])[:10] for row in seen.answer.rows}
-    return "%H:%M" if len(days) == 1 else "%d %b %H:%M"
+    is_day = seen.kinds[place] == "date"
+    times = [_utc(str(row[place])) for row in seen.answer.rows]
+    first, last = min(times), max(times)
+    x: Json = {"field": "x", "type": "temporal", "scale": {"type": "utc"}}
+    axis: Json = {"grid": False, "labelOverlap": True, "labelSeparation": 8}
+    if question.display == "bar":
+        step = timedelta(days=1) if is_day else timedelta(hours=1)
+        first = min(first, last - (_FEWEST_BARS[step] - 1) * step)
+        x["timeUnit"] = "utcyearmonthdate" if is_day else "utcyearmonthdatehours"
+        x["scale"]["domain"] = [_epoch(first), _epoch(last + step)]
+        axis["values"] = _named_buckets(first, last, step)
+    name = heading(chart.x, question.columns.get(chart.x))
+    x["title"], axis["format"] = _time_in_words(name, first, last, is_day=is_day)
+    return {**x, "axis": axis}
 
 
-def _y(question: Question, chart: Chart) -> Json:
-    measured = [name for name in chart.y if name not in chart.dashed]
-    column = question.columns.get(measured[0])
-    title = heading(measured[0], column)
-    if len(measured) > 1 and column:
-        title = column.unit or ""
-    y: Json = {"field": "y", "type": "quantitative", "title": title}
+def _time_in_words(title: str, first: datetime, last: datetime, *, is_day: bool) -> tuple[str, str]:
+    """An axis' title, and the format of its labels: what all times share is said once."""
+    zone = "" if is_day else ", UTC"
+    if not is_day and first.date() == last.date():
+        return f"{title}, {first:%d %b %Y}{zone}", "%H:%M"
+    clock = "" if is_day else " %H:%M"
+    if first.year == last.year:
+        return f"{title}, {first.year}{zone}", f"%d %b{clock}"
+    return f"{title}{zone}", f"%d %b %Y{clock}"
+
+
+def _named_buckets(first: datetime, last: datetime, step: timedelta) -> list[int]:
+    """Where bars are named: a day in its middle, an hour at its start.
+
+    As many as a screen may have; Vega leaves out the names that would touch.
+    """
+    named = first + step / 2 if step == timedelta(days=1) else first
+    count = (last - first) // step + 1
+    return [_epoch(named + n * step) for n in range(0, count, math.ceil(count / 100))]
+
+
+def is_drawable(time: str | int | None) -> bool:
+    """Whether a time has a place on an axis: Postgres has an infinity, and years before 1."""
+    try:
+        year = datetime.fromisoformat(str(time)).year
+    except ValueError:
+        return False
+    # A bar begins before it and ends after it.
+    return MINYEAR < year < MAXYEAR
+
+
+def _utc(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _epoch(when: datetime) -> int:
+    return int(when.timestamp() * 1000)
+
+
+def _y(question: Question, chart: Chart, seen: Glimpse) -> Json:
+    axis: Json = {"labelExpr": _SHORT, "labelOverlap": True, "labelSeparation": 8}
+    if chart.scale == "category":
+        axis["tickCount"] = 8
+    places = [seen.answer.columns.index(name) for name in chart.measured]
+    if all(isinstance(row[place], int) for row in seen.answer.rows for place in places):
+        # Of what is counted there are no halves.
+        axis["tickMinStep"] = 1
+    y: Json = {
+        "field": "y",
+        "type": "quantitative",
+        "title": axis_title(chart, question.columns),
+        "axis": axis,
+    }
+    if chart.y_max is not None:
+        y["scale"] = {"domainMax": chart.y_max}
     if question.display == "bar":
         y["stack"] = "zero" if chart.stacked else None
-        y["axis"] = {"format": "~s"}
     return y
 
 
-def _colour(question: Question, chart: Chart, names: list[str], series: list[str]) -> Json:
-    dashed = {title for name, title in zip(chart.y, names, strict=True) if name in chart.dashed}
-    colours = iter(_COLOURS * len(series))
-    legend = {"orient": "top", "title": None, "symbolType": "stroke", "labelLimit": 220}
-    if question.display == "bar":
-        legend["symbolType"] = "square"
+# 1.5k, 2M, 3B: D3 would call a billion G, and 0.05 50m.
+_SHORT = (
+    "abs(datum.value) < 1000 ? format(datum.value, ',~f') "
+    ": replace(format(datum.value, '~s'), 'G', 'B')"
+)
+
+
+def _colour(question: Question, chart: Chart, points: list[Json]) -> Json:
+    series = list(dict.fromkeys(point["series"] for point in points))
+    if chart.series:
+        # The same order, so the same colours, whatever came first.
+        series.sort()
+    is_bar = question.display == "bar"
+    legend = {
+        "orient": "top",
+        "title": None,
+        "symbolType": "square" if is_bar else "stroke",
+        "labelLimit": 180,
+    }
     encoding: Json = {
         "color": {
             "field": "series",
             "type": "nominal",
-            "sort": series,
-            "scale": {
-                "domain": series,
-                "range": [_LEVEL if name in dashed else next(colours) for name in series],
-            },
-            "legend": legend if len(series) > 1 else None,
+            "scale": {"domain": series, "range": _range(question, chart, series)},
+            "legend": legend if chart.series or len(series) > 1 else None,
         }
     }
-    if dashed:
-        encoding["strokeDash"] = {
-            "condition": {
-                "test": {"field": "series", "oneOf": sorted(dashed)},
-                "value": [5, 4],
-            },
-            "value": [1, 0],
-        }
-    if question.display == "bar" and not chart.stacked and len(series) > 1:
-        encoding["xOffset"] = {"field": "series", "sort": series}
+    if is_bar and not chart.stacked and len(series) > 1:
+        offset = "yOffset" if chart.scale == "category" else "xOffset"
+        encoding[offset] = {"field": "series", "sort": series}
     return encoding
 
 
-def _tooltip(question: Question, chart: Chart, seen: Glimpse) -> list[Json]:
-    title = heading(chart.x, question.columns.get(chart.x))
-    kind = seen.kinds[seen.answer.columns.index(chart.x)]
-    where: Json = {"field": "x", "title": title, "type": "nominal"}
-    if kind in ("date", "instant"):
-        form = "%Y-%m-%d" if kind == "date" else "%Y-%m-%d %H:%M:%S"
-        where = {"field": "x", "title": title, "type": "temporal", "format": form}
+def _range(question: Question, chart: Chart, series: list[str]) -> list[str]:
+    look = question.columns.get(chart.series) if chart.series else None
+    colours = iter(_COLOURS * len(series))
     return [
-        where,
-        {"field": "series", "title": "of"},
-        {"field": "y", "title": "is", "type": "quantitative", "format": ",.6~f"},
+        _WARN if look and look.warn and warns(look.warn, name) else next(colours) for name in series
     ]
+
+
+def _levels(question: Question, chart: Chart, seen: Glimpse, up: Json) -> list[Json]:
+    """The levels to hold the measurements against: dashed lines, named at the right."""
+    levels = list(_levels_in_reach(chart, seen))
+    if not levels:
+        return []
+    column = question.columns.get(chart.dashed[0])
+    unit = f" {column.unit}" if column and column.unit else ""
+    axis = {
+        "orient": "right",
+        "values": levels,
+        "labelExpr": f"format(datum.value, '~f') + {json.dumps(unit)}",
+        "labelOverlap": "greedy",
+        "grid": False,
+        "ticks": False,
+        "domain": False,
+    }
+    return [
+        {
+            "data": {"values": [{"y": level} for level in levels]},
+            "mark": {"type": "rule", "strokeDash": [5, 4], "color": _LEVEL},
+            "encoding": {"y": {**up, "title": None, "axis": axis}},
+        }
+    ]
+
+
+def _levels_in_reach(chart: Chart, seen: Glimpse) -> Iterator[float]:
+    """The levels that were passed, and the next: those beyond would press the line flat."""
+
+    def numbers(name: str) -> list[float]:
+        place = seen.answer.columns.index(name)
+        return [value for row in seen.answer.rows if (value := _float(row, place)) is not None]
+
+    peak = max((value for name in chart.measured for value in numbers(name)), default=0.0)
+    for level in sorted({level for name in chart.dashed for level in numbers(name)}):
+        yield level
+        if level > peak:
+            return
+
+
+def _tooltip(question: Question, chart: Chart, seen: Glimpse) -> list[Json]:
+    kind = seen.kinds[seen.answer.columns.index(chart.x)]
+    where: Json = {
+        "field": "x",
+        "title": heading(chart.x, question.columns.get(chart.x)),
+        "type": "nominal",
+    }
+    if kind in ("date", "instant"):
+        where |= {
+            "type": "temporal",
+            # Makes it UTC: a format alone is in the reader's own time zone.
+            "timeUnit": "utcyearmonthdatehoursminutesseconds",
+            "format": "%Y-%m-%d" if kind == "date" else "%Y-%m-%d %H:%M:%S UTC",
+        }
+    value: Json = {
+        "field": "y",
+        "title": axis_title(chart, question.columns),
+        "type": "quantitative",
+        "format": ",.6~f",
+    }
+    shown: list[Json] = []
+    if chart.series:
+        title = heading(chart.series, question.columns.get(chart.series))
+        shown = [{"field": "series", "title": title}]
+    elif len(chart.measured) > 1:
+        shown = [{"field": "series", "title": "Shown"}]
+    return [where, *shown, value]

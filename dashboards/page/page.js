@@ -10,6 +10,7 @@ function theme() {
     background: "transparent",
     font: getComputedStyle(document.body).fontFamily,
     view: { stroke: null },
+    line: { strokeJoin: "round" },
     axis: {
       labelColor: ink, titleColor: ink, titleFontWeight: "normal",
       gridColor: rule, domainColor: rule, tickColor: rule,
@@ -22,6 +23,9 @@ async function draw() {
   root.style.colorScheme = isDark ? "dark" : "light";
   for (const place of document.querySelectorAll(".chart")) {
     const chart = JSON.parse(place.nextElementSibling.textContent);
+    const legend = chart.layer[0].encoding.color.legend;
+    // Vega would go on beyond the edge of a phone.
+    if (legend) legend.columns = Math.max(1, Math.floor((place.clientWidth - 60) / 110));
     const size = { width: "container", height: "container", autosize: { type: "fit", contains: "padding" } };
     await vegaEmbed(place, { ...chart, ...size, config: theme() }, {
       mode: "vega-lite", renderer: "svg", actions: false, tooltip: { theme: isDark ? "dark" : "light" },

@@ -5,6 +5,7 @@ display: bar
 chart:
   x: day
   y: [deposited, withdrawn]
+  y_title: Amount in the currency
 columns:
   day: {title: Day}
   deposited: {decimals: 2}

@@ -1,13 +1,14 @@
 /*
 title: Coverage by hour
 description: >-
-  The share of each hour that was observed, a bar for each book: 100 % of a
+  The share of each hour that was observed, a line for each book: 100 % of a
   calm hour was seen, 0 % of one in which nobody looked. A slot is as long as
   the interval of the book's fastest feed.
-display: bar
+display: line
 chart:
   x: hour
   y: [coverage_pct]
+  y_max: 100
   series: book
 columns:
   hour: {title: Hour}
@@ -19,7 +20,7 @@ parameters:
     description: One book, by any of its names.
   from:
     type: date
-    unset: six days before to
+    unset: six days before the day of to
     description: First day (reporting time zone).
   to:
     type: date

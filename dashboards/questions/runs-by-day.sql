@@ -9,6 +9,7 @@ chart:
   stacked: true
 columns:
   day: {title: Day}
+  status: {warn: {operator: "=", value: failed}}
 parameters:
   job:
     type: text

@@ -2,7 +2,7 @@
 title: Spread by minute
 description: >-
   The largest and the average spread of a book in each minute of a day, in
-  percent of the ask, with the three lowest thresholds of its alerts. In
+  percent of the ask, with the lowest thresholds of its alerts dashed. In
   minutes in which nothing was observed the line is broken.
 display: line
 chart:
@@ -13,6 +13,7 @@ chart:
     - threshold_1_pct
     - threshold_2_pct
     - threshold_3_pct
+  y_title: Spread (%)
   dashed: [threshold_1_pct, threshold_2_pct, threshold_3_pct]
 columns:
   minute: {title: Time}

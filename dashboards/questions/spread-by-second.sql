@@ -2,7 +2,7 @@
 title: Spread by second
 description: >-
   The spread of a book in percent of the ask, second by second, over the last
-  half hour that was observed, with the three lowest thresholds of its alerts.
+  half hour that was observed, with the lowest thresholds of its alerts dashed.
   Where the stream missed seconds the line is broken.
 display: line
 chart:

@@ -3,6 +3,7 @@
 Where there is no Chromium these tests are skipped; with REQUIRE_CHROMIUM set they fail.
 """
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 from dashboards import preview
 from dashboards.definitions import Dashboard, load_dashboards, parse_dashboard
@@ -75,7 +76,10 @@ def page(file: Path, chromium: str) -> Iterator[Page]:
     """The page in the browser, which keeps whatever goes wrong in `page.troubles`."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport=DESKTOP)  # type: ignore[arg-type]
+        page = browser.new_page(
+            viewport=DESKTOP,  # type: ignore[arg-type]
+            timezone_id="America/Mexico_City",
+        )
         troubles: list[str] = []
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -126,8 +130,72 @@ def test_data_is_never_a_page_of_its_own(page: Page) -> None:
     assert page.locator("img").count() == 0
     volumes = page.locator("#markets-and-exchanges-exchange-volumes")
     assert volumes.locator("td", has_text=HOSTILE).count() == 1
-    chart = page.locator("#markets-and-exchanges-largest-exchanges svg")
-    assert "</script>" in str(chart.text_content())
+    chart = page.locator("#markets-and-exchanges-largest-exchanges")
+    assert "</script>" in str(chart.locator("svg").text_content())
+    second = chart.locator(".mark-rect path").nth(1)
+    assert HOSTILE in tooltip(page, second)
+    assert page.title() == "Bitso warehouse: dashboards"
+    assert page.locator("img").count() == 0
+
+
+def tooltip(page: Page, mark: Locator) -> str:
+    """What is said when the pointer rests on a mark."""
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    assert box
+    page.mouse.move(0, 0)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    told = page.locator("#vg-tooltip-element.visible")
+    told.wait_for()
+    return told.inner_text()
+
+
+def test_what_the_pointer_rests_on_is_told_in_utc(full: Warehouse, page: Page) -> None:
+    """The browser is in Mexico, the page is not."""
+    latest = page.locator("#spread-monitor-spread-by-second .mark-symbol path").last
+    told = tooltip(page, latest)
+    [(at,)] = full.rows("select max(orderbook_timestamp) from marts.spread_observations "
+                        "where book = 'btc_mxn' and is_primary")  # fmt: skip
+    assert f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" in told
+    assert re.search(r"Spread \(%\)\s+\d", told)
+    day = page.locator("#user-activity-active-users-by-day .mark-rect path").last
+    [(date, users)] = full.rows("select activity_date, active_users from marts.daily_active_users "
+                                "where status = 'complete' order by 1 desc limit 1")  # fmt: skip
+    assert re.search(rf"Day\s+{date}\s+Active users\s+{users}\b", tooltip(page, day))
+
+
+def test_axes_have_words_units_and_whole_days(page: Page) -> None:
+    def texts(panel: str) -> list[str]:
+        return page.locator(f"#{panel} svg text").all_text_contents()
+
+    minutes = texts("spread-monitor-spread-by-minute")
+    assert {"Largest spread (%)", "Average spread (%)", "Spread (%)"} <= set(minutes)
+    assert any(re.fullmatch(r"Time, \d\d \w{3} \d{4}, UTC", text) for text in minutes)
+    # The thresholds are named where they are; no legend, no level that presses the line flat.
+    assert [text for text in minutes if text.endswith(" %")] == ["0.1 %", "0.5 %", "1 %"]
+    volumes = texts("markets-and-exchanges-largest-exchanges")
+    assert "Volume (USD)" in volumes
+    assert "1B" in volumes
+    runs = texts("pipeline-health-runs-by-day")
+    assert "succeeded" in runs
+    days = [text for text in runs if re.fullmatch(r"\d\d \w{3}", text)]
+    assert len(days) == len(set(days)) >= 7
+
+
+def test_a_lone_day_is_a_bar_and_no_wall(page: Page) -> None:
+    panel = page.locator("#pipeline-health-runs-by-day")
+    bar, chart = panel.locator(".mark-rect path").first.bounding_box(), panel.bounding_box()
+    assert bar
+    assert chart
+    assert 10 < bar["width"] < chart["width"] / 10
+
+
+def test_the_latest_comes_first(page: Page) -> None:
+    for panel in ("pipeline-health-pipeline-runs", "spread-monitor-observation-coverage"):
+        cells = page.locator(f"#{panel} tbody td:nth-child(2)")
+        times = [str(cell.get_attribute("data-key")) for cell in cells.all()]
+        assert len(set(times)) > 1
+        assert times == sorted(times, reverse=True)
 
 
 def test_filters_and_sql_are_told(page: Page) -> None:
@@ -181,6 +249,16 @@ def test_light_dark_and_the_width_of_a_phone(page: Page) -> None:
         box = panel.bounding_box()
         assert box
         assert box["width"] > PHONE["width"] * 0.85
+    for chart in page.locator(".chart").all():
+        drawn, place = chart.locator("svg").bounding_box(), chart.bounding_box()
+        assert drawn
+        assert place
+        assert drawn["width"] <= place["width"]
+    # What opens can be closed again.
+    panel = page.locator("#spread-monitor-spread-by-second")
+    for is_visible in (True, False):
+        panel.locator("summary").click()
+        assert panel.locator("pre").is_visible() == is_visible
     page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
 
 
@@ -198,13 +276,13 @@ TRIAL = "/*\ntitle: Trial\ndescription: A trial.\ndisplay: table\n*/\n"
 
 
 def trial(
-    full: Warehouse, monkeypatch: pytest.MonkeyPatch, front: str, sql: str
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, front: str, sql: str, board: str = BOARD
 ) -> tuple[list[str], str]:
     full.activate()
     question = parse_question("jobs", front + sql)
     monkeypatch.setattr(Dashboard, "question_of", lambda *_: question)
     path = full.directory / "trial.html"
-    problems = preview.preview(path, [parse_dashboard("trial", BOARD)])
+    problems = preview.preview(path, [parse_dashboard("trial", board)])
     text = path.read_text()
     return problems, text[text.index("<main>") : text.index("</main>")]
 
@@ -225,16 +303,99 @@ def test_a_column_that_is_not_there_is_named(
     assert problems == ["trial, jobs: its answer has no column 'rows'"]
 
 
+@pytest.mark.parametrize(
+    ("front", "sql", "said"),
+    [
+        ("display: bar\nchart: {x: day, y: [n]}", "current_date as day, 'ten' as n",
+         "its column 'n' is no number"),
+        ("display: bar\nchart: {x: day, y: [n]}", "'monday' as day, 1 as n",
+         "its column 'day' is no time"),
+        ("display: line\nchart: {x: day, y: [n]}", "null::date as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: line\nchart: {x: day, y: [n]}", "date 'infinity' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: bar\nchart: {x: day, y: [n]}", "date '9999-12-31' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: bar\nchart: {x: day, y: [n]}", "date '0044-03-15 BC' as day, 1 as n",
+         "its column 'day' has rows without a time that can be drawn"),
+        ("display: table\ncolumns: {n: {warn: {operator: '>', value: 0}}}", "'ten' as n",
+         "its column 'n' is no number"),
+    ],
+)  # fmt: skip
+def test_a_column_of_the_wrong_kind_is_named(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, front: str, sql: str, said: str
+) -> None:
+    problems, text = trial(
+        full, monkeypatch, TRIAL.replace("display: table", front), f"select {sql}"
+    )
+    assert problems == [f"trial, jobs: {said}"]
+    assert f'<p class="error">{said.replace(chr(39), "&#39;")}</p>' in text
+
+
+def test_numbers_that_are_none_or_huge(full: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    front = TRIAL.replace("display: table", "display: table\ncolumns: {n: {decimals: 2, "
+                          "warn: {operator: '>', value: 0}}}")  # fmt: skip
+    sql = "select n from unnest('{NaN, Infinity, 1e40, null}'::numeric[]) as n"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    shown = re.findall(r'<td class="number( warn)?"[^>]*>([^<]*)</td>', text)
+    assert shown == [(" warn", "NaN"), (" warn", "Infinity"), (" warn", f"{10**40:,}.00"), ("", "")]
+    front = TRIAL.replace("display: table", "display: line\nchart: {x: day, y: [n]}")
+    sql = "select current_date as day, n from unnest('{NaN, Infinity, 1}'::numeric[]) as n"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    assert re.findall(r'"y": (\w+)', text)[:3] == ["null", "null", "1"]
+
+
+def test_a_few_days_far_apart_are_a_small_page(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = TRIAL.replace("display: table", "display: bar\nchart: {x: day, y: [n]}")
+    sql = "select d as day, 1 as n from unnest('{1026-01-01, 2026-01-01}'::date[]) as d"
+    problems, text = trial(full, monkeypatch, front, sql)
+    assert problems == []
+    assert len(text) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "times", "title", "form"),
+    [
+        ("date", "{2026-05-01}", "Day, 2026", "%d %b"),
+        # The two weeks before it are shown too.
+        ("date", "{2026-01-05}", "Day", "%d %b %Y"),
+        ("timestamptz", "{2026-05-01 13:00+00}", "Day, 01 May 2026, UTC", "%H:%M"),
+        ("timestamptz", "{2026-05-01 03:00+00}", "Day, 2026, UTC", "%d %b %H:%M"),
+        ("timestamptz", "{2025-05-01 03:00+00, 2026-05-01 03:00+00}", "Day, UTC",
+         "%d %b %Y %H:%M"),
+    ],
+)  # fmt: skip
+def test_an_axis_says_once_what_all_its_times_share(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch, kind: str, times: str, title: str, form: str
+) -> None:
+    front = TRIAL.replace("display: table", "display: bar\nchart: {x: day, y: [n]}")
+    sql = f"select day, 1 as n from unnest('{times}'::{kind}[]) as day"
+    _, text = trial(full, monkeypatch, front, sql)
+    x = json.loads(text.split('<script type="application/json">')[1].split("</script>")[0])[
+        "layer"][0]["encoding"]["x"]  # fmt: skip
+    assert (x["title"], x["axis"]["format"]) == (title, form)
+
+
 @pytest.mark.parametrize("display", ["display: bar\nchart: {x: n, y: [m]}", "display: table",
                                      "display: scalar"])  # fmt: skip
 def test_no_rows_are_no_chart(
     full: Warehouse, monkeypatch: pytest.MonkeyPatch, display: str
 ) -> None:
     front = TRIAL.replace("display: table", display)
-    problems, text = trial(full, monkeypatch, front, "select 1 as n, 1 as m where false")
+    problems, text = trial(full, monkeypatch, front, "select current_date as n, 1 as m where false")
     assert problems == []
     assert '<p class="empty">No rows</p>' in text
     assert "chart" not in text
+
+
+def test_no_rows_in_the_words_of_the_tile(full: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = f"{BOARD}    empty: All is calm.\n"
+    _, text = trial(full, monkeypatch, TRIAL, "select 1 as n where false", board)
+    assert '<p class="empty">All is calm.</p>' in text
 
 
 def test_a_million_rows_are_capped_and_that_is_said(
@@ -245,6 +406,23 @@ def test_a_million_rows_are_capped_and_that_is_said(
     assert problems == []
     assert "The first 500 rows of more" in text
     assert text.count("<tr>") == 501
+    assert 'class="number">500</td>' in text
+
+
+def test_of_too_many_rows_the_latest_are_shown(
+    full: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sql = ("select timestamptz '2026-01-01 00:00+00' + n / 2 * interval '1 minute' as at, n "
+           "from generate_series(1, 600) as n")  # fmt: skip
+    board = f"{BOARD}    latest_first: at\n"
+    problems, text = trial(full, monkeypatch, TRIAL, sql, board)
+    assert problems == []
+    assert "The latest 500 rows of more" in text
+    # What has the same time keeps its order.
+    numbers = [int(n) for n in re.findall(r'class="number">(\d+)</td>', text)]
+    assert numbers == sorted(range(101, 601), key=lambda n: -(n // 2))
+    problems, _ = trial(full, monkeypatch, TRIAL, "select 1 as n", board)
+    assert problems == ["trial, jobs: its answer has no column 'at'"]
 
 
 def test_no_answer_in_time(full: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ MISTAKES = {
     "broken YAML": ("filters:", "filters: [", "while parsing"),
     "no mapping": (FILE, "- users", "needs keys such as title and tiles"),
     "empty": (FILE, "", "needs keys such as title and tiles"),
+    "nested without end": (FILE, "tiles: " + "[" * 3000, "nested too deeply"),
     "a name of its own": ("title: Users", "title: Users\nname: mine", "its name is the file's"),
     "a key twice": ("title: Users", "title: Users\ntitle: Others", "a key stands twice"),
     "no title": ("title: Users\n", "", "title: Field required"),
@@ -56,6 +57,14 @@ MISTAKES = {
     "overlapping a heading": (
         "{row: 1, col: 0, width: 6", "{row: 0, col: 0, width: 6",
         "active-users overlaps the heading 'On the day'"),
+    "a heading with rows": (
+        "  - heading: On the day", "  - heading: On the day\n    empty: Nobody.",
+        "a heading has no rows"),
+    "a tile without a place": (
+        "    at: {row: 7, col: 0, width: 24, height: 6}\n", "", "at: Field required"),
+    "an unknown key in a tile": (
+        "question: active-users\n", "question: active-users\n    colour: red\n", "Extra inputs"),
+    "no description": ("description: Who they are.\n", "", "description: Field required"),
     "an empty heading": ("heading: On the day", "heading: ''", "at least 1 character"),
     "a filter wired to nothing": (
         "  status:\n", "  colour:\n    title: Colour\n  status:\n",
@@ -85,6 +94,11 @@ def test_a_mistake_is_told_in_one_line(mistake: str) -> None:
     assert message.startswith("dashboard users: ")
     assert said in message
     assert "\n" not in message
+
+
+def test_a_file_that_is_no_text_is_told_in_one_line() -> None:
+    with pytest.raises(TerminalError, match=r"^dashboard users: 'utf-8' codec can't decode[^\n]+$"):
+        parse_dashboard("users", FILE.encode("utf-16"))
 
 
 def test_a_filter_feeds_the_parameter_of_its_name() -> None:
@@ -135,6 +149,9 @@ CHART_MISTAKES = {
     "no y": ("y: [rows]", "y: []", "chart.y: Tuple should have at least 1"),
     "two y and a series": ("y: [rows]", "y: [rows, more], series: book", "has one y"),
     "dashed but not drawn": ("y: [rows]", "y: [rows], dashed: [more]", "dashed but no y: more"),
+    "nothing measured": ("y: [rows]", "y: [rows], dashed: [rows]", "nothing is measured"),
+    "a text that is more than another": (
+        "unit: of 9", "warn: {operator: '>', value: failed}", "never >"),
     "one column twice": ("y: [rows]", "y: [day]", "only one of x, y and series"),
     "an unknown scale": ("y: [rows]", "y: [rows], scale: log", "chart.scale: Input should be"),
     "too many decimals": ("unit: of 9", "decimals: 99", "columns.rows.decimals"),
