@@ -25,7 +25,7 @@ def slug(job: str) -> str:
 
 
 def lock_of(job: str) -> Path:
-    """The file that a run of the job holds a lock on; it says when the run is out of time."""
+    """The file that a run of the job holds a lock on; it says until when, and which process."""
     return DIRECTORY / f"{slug(job)}.lock"
 
 

@@ -166,7 +166,7 @@ def run(job: Job, *, once: bool = False) -> int:
             log.say("its last run is still at work: left out")
             return TRY_AGAIN
         lock.truncate(0)
-        lock.write(f"{time.time() + job.deadline:.0f}\n")
+        lock.write(f"{time.time() + job.deadline:.0f} {os.getpid()}\n")
         lock.flush()
         ping = Ping(environment.get("WAREHOUSE_PING_URL", ""), job.name, log)
         runner = Runner(job, environment, log)

@@ -1,6 +1,11 @@
-"""A webhook receiver on loopback that remembers what it got and answers as told."""
+"""A webhook receiver that remembers what it got and answers as told.
 
+`python -m tests.receiver --host HOST --port PORT` is one that writes what it gets to stdout.
+"""
+
+import argparse
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -47,7 +52,7 @@ class Receiver:
 
 
 @contextmanager
-def receiver() -> Iterator[Receiver]:
+def receiver(host: str = "127.0.0.1", port: int = 0) -> Iterator[Receiver]:
     """A receiver that listens."""
     told = Receiver()
 
@@ -63,6 +68,10 @@ def receiver() -> Iterator[Receiver]:
             except ConnectionError:
                 pass  # the sender was killed
 
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
         def log_message(self, *_: object) -> None:
             pass
 
@@ -70,10 +79,29 @@ def receiver() -> Iterator[Receiver]:
         daemon_threads = True
         request_queue_size = 200
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server((host, port), Handler) as server:
         told.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
             yield told
         finally:
             server.shutdown()
+
+
+def main() -> None:
+    """Listen until terminated; a line of JSON for each message."""
+    parser = argparse.ArgumentParser(prog="python -m tests.receiver", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    given = parser.parse_args()
+    with receiver(given.host, given.port) as told:
+        while True:
+            time.sleep(0.2)
+            for message in told.received[:]:
+                sys.stdout.write(json.dumps(message._asdict()) + "\n")
+                sys.stdout.flush()
+                told.received.remove(message)
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,9 @@ from tests.exchange.server import SimulatedClock, Simulator
 
 
 @click.group(invoke_without_command=True)
-@click.option("--port", default=0, help="Where to listen on 127.0.0.1; 0: anywhere.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", default=0, help="For REST; 0: anywhere.")
+@click.option("--stream-port", default=0, help="For the WebSocket; 0: anywhere.")
 @click.option("--seed", default=1, show_default=True, help="Another seed, another market.")
 @click.option("--start", type=click.DateTime(), help="Its time of day, in UTC; unset: now.")
 @click.option("--speed", default=1.0, show_default=True, help="How fast its time goes; 0: not.")
@@ -22,7 +24,9 @@ from tests.exchange.server import SimulatedClock, Simulator
 @click.pass_context
 def main(
     context: click.Context,
+    host: str,
     port: int,
+    stream_port: int,
     seed: int,
     start: datetime | None,
     speed: float,
@@ -36,7 +40,7 @@ def main(
         return
     clock = SimulatedClock(start.replace(tzinfo=UTC) if start else None, speed)
     with Simulator(
-        seed, clock, port,
+        seed, clock, port, host=host, stream_port=stream_port,
         rate_limited=not unlimited, frames_per_second=frames, pace=Pace(orders),
     ) as simulator:  # fmt: skip
         for name, value in simulator.environment.items():

@@ -70,6 +70,8 @@ class Simulator:
         clock: SimulatedClock | None = None,
         port: int = 0,
         *,
+        host: str = "127.0.0.1",
+        stream_port: int = 0,
         rate_limited: bool = True,
         frames_per_second: float | None = None,
         pace: Pace | None = None,
@@ -83,7 +85,7 @@ class Simulator:
         self.stream: StreamServer | None = None
         if frames_per_second is not None:
             self.live = LiveMarket(market, self.clock.now(), frames_per_second, pace)
-            self.stream = StreamServer(self.live, self.clock, self.faults)
+            self.stream = StreamServer(self.live, self.clock, self.faults, stream_port, host)
         self.bitso = BitsoApi(market, self.live, rate_limited=rate_limited)
         self.coingecko = CoinGeckoApi(market, "demo")
         coincap = CoinCapApi(market)
@@ -93,6 +95,7 @@ class Simulator:
             "/coingecko-pro/api/v3": CoinGeckoApi(market, "pro").answer,
             "/coincap": coincap.answer,
         }
+        self._host = host
         self._port = port
         self._server: ThreadingHTTPServer | None = None
         self._thread: threading.Thread | None = None
@@ -116,7 +119,7 @@ class Simulator:
 
     def start(self) -> None:
         """Listen, on the port of last time if there was one."""
-        server = _Server(("127.0.0.1", self._port), _handler(self))
+        server = _Server((self._host, self._port), _handler(self))
         self._port = server.server_address[1]
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)

@@ -63,11 +63,14 @@ class _Client:
 class StreamServer:
     """The server, in a thread of its own; it is what makes the books move."""
 
-    def __init__(self, live: LiveMarket, clock: Clock, faults: Faults, port: int = 0) -> None:
+    def __init__(
+        self, live: LiveMarket, clock: Clock, faults: Faults, port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._live = live
         self._clock = clock
         self._faults = faults
+        self._host = host
         self._port = port
         self._random = Random(1)
         self._clients: set[_Client] = set()
@@ -101,7 +104,7 @@ class StreamServer:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         server: Server = await serve(
-            self._converse, "127.0.0.1", self._port,
+            self._converse, self._host, self._port,
             process_request=self._refuse, ping_interval=None, close_timeout=1,
         )  # fmt: skip
         self._port = next(iter(server.sockets)).getsockname()[1]

@@ -244,12 +244,13 @@ def test_a_run_that_does_not_end_is_noticed(box: Box) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert box.health() == ""
-    lock.write_text(f"{time.time() - 100:.0f}\n")
+    _, pid = lock.read_text().split()
+    lock.write_text(f"{time.time() - 100:.0f} {pid}\n")
     assert box.health() == "sleep-60 is out of time and does not end"
     process.terminate()
     process.communicate(timeout=20)
-    # one that was killed holds no lock any more
-    lock.write_text(f"{time.time() - 100:.0f}\n")
+    # one that was killed has left its file as it was
+    lock.write_text(f"{time.time() - 100:.0f} {pid}\n")
     assert box.health() == ""
 
 
