@@ -24,7 +24,7 @@ from loader.settings import get_settings
 from tests.conftest import Server, Warehouse
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
-from tests.metabase.state import State
+from tests.metabase.state import TRASH, State
 
 PASSWORD = "Adm1n%of$all"
 READER_PASSWORD = "Re4der'of\\marts"
@@ -99,6 +99,10 @@ def applied() -> Result:
     return done
 
 
+# How an object came to be as it is, not what it is.
+PASSING = ("updated_at", "archived_directly")
+
+
 def everything(metabase: MetabaseStandIn) -> Any:
     """What it holds, as our own names tell it: without numbers."""
     data = metabase.state.data
@@ -124,7 +128,7 @@ def everything(metabase: MetabaseStandIn) -> Any:
     for kind in ("databases", "collections", "cards", "dashboards"):
         told[kind] = sorted(
             (
-                named({k: v for k, v in each.items() if k != "tables"})
+                named({k: v for k, v in each.items() if k not in ("tables", *PASSING)})
                 for each in data[kind].values()
             ),
             key=lambda each: each["name"],
@@ -189,8 +193,15 @@ DRIFTS: dict[str, tuple[Callable[[Any], None], str]] = {
                 "update dashboard 'Spread monitor': dashcards"),
     "filter": (lambda data: board(data)["parameters"].pop(),
                "update dashboard 'Spread monitor': parameters"),
-    "collection": (lambda data: of(data, "collections", wanted.COLLECTION).update(archived=True),
-                   "update collection 'Bitso warehouse': archived"),
+    "collection": (
+        lambda data: of(data, "collections", wanted.COLLECTION).update(
+            archived=True, location=TRASH),
+        "update collection 'Bitso warehouse': archived, parent_id"),
+    "moved collection": (
+        lambda data: of(data, "collections", wanted.COLLECTION).update(location="/77/"),
+        "update collection 'Bitso warehouse': parent_id"),
+    "tabs": (lambda data: board(data).update(tabs=[{"id": 77, "name": "Mine"}]),
+             "update dashboard 'Spread monitor': tabs"),
     "connection": (
         lambda data: of(data, "databases", wanted.COLLECTION)["details"].update(ssl=True),
         "update database 'Bitso warehouse': ssl"),
