@@ -11,7 +11,7 @@ from tests.metabase import rig
 from tests.metabase.rig import Client
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.shown import MASK
-from tests.metabase.world import World, filled_by_hand, set_up
+from tests.metabase.world import World, filled_by_hand, set_up, tag
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +196,14 @@ def test_a_query_is_answered_with_202_whether_it_went_well_or_not(world: World) 
     assert asked(path, {})["row_count"] == 2
     chosen = {"parameters": [{"id": "book", "type": "string/=", "value": ["btc_mxn"]}]}
     assert asked(path, chosen)["data"]["rows"] == [["2026-01-06", 2, "eth_mxn"]]
+    target = ["variable", ["template-tag", "book"]]
+    emptied = {"parameters": [{"type": "string/=", "target": target, "value": []}]}
+    assert asked(f"/api/card/{world.card}/query", emptied)["status"] == "failed"
+    required = {"book": tag("book", default="ltc_mxn", required=True)}
+    query = world.query("select {{book}}::text as b", required)
+    number = world.client.told("post", "/api/card", world.new_card(dataset_query=query))["id"]
+    assert asked(f"/api/card/{number}/query", emptied)["data"]["rows"] == [["ltc_mxn"]]
+    world.metabase.forget_counts()
     day = {
         "type": "date/single", "target": ["variable", ["template-tag", "day"]],
         "value": "2026-01-05",

@@ -202,6 +202,9 @@ REFUSED: dict[str, tuple[str, Body, int, str]] = {
     "brackets that do not match": (
         CARD, lambda w: w.new_card("select 1 as one [[where {{book}} = 'a'"), 400,
         "[[ and ]] do not match"),
+    "brackets within brackets": (
+        CARD, lambda w: w.new_card("select 1 as one [[where [[{{book}} = 'a']] ]]"), 400,
+        "[[ and ]] do not match"),
     # SQL
     "a table that is not there": (
         CARD, lambda w: w.new_card("select * from marts.no"), 400, "does not exist"),
@@ -339,6 +342,19 @@ REFUSED: dict[str, tuple[str, Body, int, str]] = {
     "a time axis of no time": (
         CARD, lambda w: w.chart(**timeseries("book")), 400,
         "'book' is no time"),
+    "two axes and two series": (
+        CARD, lambda w: w.chart(
+            **metrics("users", "book"), **{"graph.dimensions": ["day", "book"]}), 400,
+        "two dimensions and several metrics"),
+    "a column of a table that is not there": (
+        CARD, lambda w: w.new_card(visualization_settings={
+            "table.columns": [{"name": "dai", "enabled": True}]}), 400, "no column 'dai'"),
+    "a colour of a column that is not there": (
+        CARD, lambda w: w.new_card(visualization_settings={
+            "table.column_formatting": [{"columns": ["dai"]}]}), 400, "no column 'dai'"),
+    "a scalar of a column that is not there": (
+        CARD, lambda w: w.new_card("select 1 as one", display="scalar", visualization_settings={
+            "scalar.field": "two"}), 400, "no column 'two'"),
     "a chart of nothing": (
         CARD, lambda w: w.chart(**metrics()), 400, "a chart needs"),
     "a series' setting": (
@@ -350,6 +366,9 @@ REFUSED: dict[str, tuple[str, Body, int, str]] = {
         "post /api/dashboard/{board}/dashcard/{tile}/card/{card}/query",
         lambda _: {"parameters": [{"id": "no", "type": "string/=", "value": ["a"]}]}, 400,
         "does not have a parameter with ID 'no'"),
+    "a value for nothing": (
+        "post /api/card/{card}/query",
+        lambda _: {"parameters": [{"type": "string/=", "value": ["a"]}]}, 400, "has no target"),
     "a tile of another card": (
         "post /api/dashboard/{board}/dashcard/{tile}/card/99/query", lambda _: {}, 404,
         "Not found."),

@@ -29,7 +29,15 @@ def reader(server: Server, sampled: Warehouse) -> Iterator[dict[str, str]]:
                 "create role metabase_reader login password {} in role warehouse_reader"
             ).format(sql.Literal(READER_PASSWORD))
         )
-    yield {
+    try:
+        yield _settings(sampled)
+    finally:
+        with closing(server.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute("drop role metabase_reader")
+
+
+def _settings(sampled: Warehouse) -> dict[str, str]:
+    return {
         "WAREHOUSE_METABASE_EMAIL": EMAIL,
         "WAREHOUSE_METABASE_PASSWORD": PASSWORD,
         "WAREHOUSE_METABASE_READER_HOST": sampled.where.host,
@@ -39,8 +47,6 @@ def reader(server: Server, sampled: Warehouse) -> Iterator[dict[str, str]]:
         "WAREHOUSE_METABASE_READER_PASSWORD": READER_PASSWORD,
         "WAREHOUSE_METABASE_WAIT_SECONDS": "5",
     }
-    with closing(server.admin()) as admin, admin.cursor() as cursor:
-        cursor.execute("drop role metabase_reader")
 
 
 @contextmanager

@@ -84,7 +84,10 @@ def fill_in(
             is_optional = False
         elif piece.startswith("{{"):
             tag = tags[piece[2:-2].strip()]
-            value = values.get(tag["name"], tag.get("default"))
+            value = values.get(tag["name"])
+            if value is None and (tag.get("required") or tag["name"] not in values):
+                # A widget that was emptied means nothing, unless something is required.
+                value = tag.get("default")
             if value is None and is_optional and not tag.get("required"):
                 is_left_out = True
             elif value is None:

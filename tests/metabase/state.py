@@ -327,7 +327,6 @@ class State:
             return self.run_sql(database, sql, tags, {})
         except QueryFailedError as error:
             rules.refuse("dataset_query", str(error))
-            raise
 
     def run_sql(
         self, database: int, sql: str, tags: Json, values: Mapping[str, object]
@@ -362,12 +361,14 @@ class State:
 
     def _run_card(self, card: Json, parameters: Iterable[Json]) -> tuple[int, object]:
         sql, tags = stage_of(card["dataset_query"])
-        values = {
-            each["target"][1][1]: each["value"][0]
-            if isinstance(each["value"], list)
-            else each["value"]
-            for each in parameters
-        }
+        values: Json = {}
+        for each in parameters:
+            if "target" not in each:
+                rules.refuse("parameters", "a parameter has no target")
+            value = each.get("value")
+            values[each["target"][1][1]] = (
+                next(iter(value), None) if isinstance(value, list) else value
+            )
         return self.query(
             lambda: self.run_sql(card["dataset_query"]["database"], sql, tags, values)
         )
