@@ -3,8 +3,8 @@
 It judges twice: its schemas take no answer that a Metabase would not give, and its check of
 queries knows no stand-in. It runs where METABASE_CLI names it:
 
-    npm install --prefix /tmp/mb @metabase/cli@0.3.1
-    export METABASE_CLI=/tmp/mb/node_modules/.bin/mb
+    npm install --prefix DIR @metabase/cli@0.3.1
+    export METABASE_CLI=DIR/node_modules/.bin/mb
     .venv/bin/pytest tests/integration/test_metabase_cli.py
 """
 
