@@ -8,10 +8,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
 
-.PHONY: help setup run stop preview ci lint test docs bench soak lock clean
+.PHONY: help setup run stop preview ci lint test test-metabase docs bench soak lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Make the virtual environment (the other targets do it themselves)
 
@@ -52,6 +52,11 @@ lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
 
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
 	$(BIN)/pytest -n 2 --dist loadscope
+
+test-metabase: .venv/dev.stamp ## The tests of `dashboards apply` against a real Metabase: METABASE_URL=...
+	$(if $(METABASE_URL),,$(error usage: make test-metabase METABASE_URL=http://host:3000, with \
+		METABASE_PASSWORD and what else tests/integration/test_metabase_live.py lists in the environment))
+	$(BIN)/pytest -q tests/integration/test_metabase_live.py
 
 docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposures
 	@$(BIN)/loader init > /dev/null

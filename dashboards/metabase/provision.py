@@ -170,11 +170,15 @@ class Provision:
             each
             for archived in ("false", "true")
             for each in self.session.read("/api/collection", archived=archived)
-            if each.get("id") not in ("root", "trash") and each.get("location") in (None, "/")
+            if each.get("id") not in ("root", "trash")
         ]
+        # Wherever it is: somebody may have moved it, and the trash is a place of its own.
         ours = [each for each in known if wanted.KEPT_BY in (each.get("description") or "")]
         if not ours:
-            if any(each["name"] == body["name"] and not each.get("archived") for each in known):
+            if any(
+                each["name"] == body["name"] and _is_at_the_top(each) and not each.get("archived")
+                for each in known
+            ):
                 raise TerminalError(
                     f"Metabase has a collection {body['name']!r} that is not ours: rename it"
                 )
@@ -189,6 +193,8 @@ class Provision:
         differing = [name for name in ("name", "description") if kept.get(name) != body[name]]
         if kept.get("archived"):
             differing.append("archived")
+        if not _is_at_the_top(kept):
+            differing.append("parent_id")
         if differing:
             self._change(
                 Change("update", "collection", body["name"], tuple(differing)),
@@ -339,6 +345,10 @@ class Provision:
 
     def _archive(self, path: str) -> None:
         self.session.update(path, {"archived": True})
+
+
+def _is_at_the_top(collection: Json) -> bool:
+    return collection.get("location") in (None, "/")
 
 
 def tables_of(question: Question) -> set[str]:

@@ -5,63 +5,40 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
-from psycopg2 import sql
 
 from dashboards import answers, questions
-from dashboards.cli import main
 from dashboards.definitions import load_dashboards
 from dashboards.metabase import found, provision, wanted
 from dashboards.questions import load_questions
 from loader.settings import get_settings
 from tests.conftest import Server, Warehouse
+from tests.metabase import rig
+from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
-from tests.metabase.state import State
-
-PASSWORD = "Adm1n%of$all"
-READER_PASSWORD = "Re4der'of\\marts"
+from tests.metabase.state import TRASH, State
 
 
 @pytest.fixture(scope="module")
 def reader(server: Server, sampled: Warehouse) -> Iterator[dict[str, str]]:
-    """The login of Metabase, and how it gets to the warehouse."""
-    with closing(server.admin()) as admin, admin.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(
-                "create role metabase_reader login password {} in role warehouse_reader"
-            ).format(sql.Literal(READER_PASSWORD))
-        )
-    yield {
-        "WAREHOUSE_METABASE_PASSWORD": PASSWORD,
-        "WAREHOUSE_METABASE_READER_HOST": sampled.where.host,
-        "WAREHOUSE_METABASE_READER_PORT": str(sampled.where.port),
-        "WAREHOUSE_METABASE_READER_PASSWORD": READER_PASSWORD,
-        "WAREHOUSE_METABASE_WAIT_SECONDS": "5",
-    }
-    with closing(server.admin()) as admin, admin.cursor() as cursor:
-        cursor.execute("drop role metabase_reader")
+    with rig.reader(server, sampled) as settings:
+        yield settings
 
 
 @pytest.fixture
-def metabase(
-    reader: dict[str, str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[MetabaseStandIn]:
+def metabase(reader: dict[str, str], request: pytest.FixtureRequest) -> Iterator[MetabaseStandIn]:
     """A Metabase as it comes out of its box."""
-    with MetabaseStandIn(tags_as_list=getattr(request, "param", True)) as stand_in:
-        for name, value in {**reader, "WAREHOUSE_METABASE_URL": stand_in.url}.items():
-            monkeypatch.setenv(name, value)
-        get_settings.cache_clear()
+    with (
+        MetabaseStandIn(tags_as_list=getattr(request, "param", True)) as stand_in,
+        rig.environment({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
+    ):
         yield stand_in
-    monkeypatch.undo()
-    get_settings.cache_clear()
 
 
 _applied: dict[str, Any] = {}
@@ -89,14 +66,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, questions.Question]:
     return asked
 
 
-def dashboards(*arguments: str) -> Result:
-    return CliRunner().invoke(main, list(arguments))
-
-
-def applied() -> Result:
-    done = dashboards("apply")
-    assert done.exit_code == 0, done.output
-    return done
+# How an object came to be as it is, not what it is.
+PASSING = ("updated_at", "archived_directly")
 
 
 def everything(metabase: MetabaseStandIn) -> Any:
@@ -124,7 +95,7 @@ def everything(metabase: MetabaseStandIn) -> Any:
     for kind in ("databases", "collections", "cards", "dashboards"):
         told[kind] = sorted(
             (
-                named({k: v for k, v in each.items() if k != "tables"})
+                named({k: v for k, v in each.items() if k not in ("tables", *PASSING)})
                 for each in data[kind].values()
             ),
             key=lambda each: each["name"],
@@ -189,8 +160,15 @@ DRIFTS: dict[str, tuple[Callable[[Any], None], str]] = {
                 "update dashboard 'Spread monitor': dashcards"),
     "filter": (lambda data: board(data)["parameters"].pop(),
                "update dashboard 'Spread monitor': parameters"),
-    "collection": (lambda data: of(data, "collections", wanted.COLLECTION).update(archived=True),
-                   "update collection 'Bitso warehouse': archived"),
+    "collection": (
+        lambda data: of(data, "collections", wanted.COLLECTION).update(
+            archived=True, location=TRASH),
+        "update collection 'Bitso warehouse': archived, parent_id"),
+    "moved collection": (
+        lambda data: of(data, "collections", wanted.COLLECTION).update(location="/77/"),
+        "update collection 'Bitso warehouse': parent_id"),
+    "tabs": (lambda data: board(data).update(tabs=[{"id": 77, "name": "Mine"}]),
+             "update dashboard 'Spread monitor': tabs"),
     "connection": (
         lambda data: of(data, "databases", wanted.COLLECTION)["details"].update(ssl=True),
         "update database 'Bitso warehouse': ssl"),
@@ -277,6 +255,10 @@ FAULTS: dict[str, tuple[Callable[[MetabaseStandIn], object], int, str]] = {
     "redirect": (lambda m: m.faults.answer(302, "over there"), 1, "redirects"),
     "another server": (lambda m: m.faults.answer(200, "<html>hello</html>"), 1,
                        "was not answered by a Metabase"),
+    "shut out": (lambda m: m.faults.answer(401, "Unauthenticated", times=9, path="/api/database"),
+                 1, "GET /api/database: 401: Unauthenticated"),
+    "throttled": (lambda m: m.faults.answer(429, "Too many attempts!", path="/api/session$"), 75,
+                  "POST /api/session: 429: Too many attempts!"),
     "query": (lambda m: setattr(m.state, "failing_queries", 1), 1, "canceling statement"),
 }  # fmt: skip
 

@@ -14,6 +14,12 @@ from urllib.parse import parse_qs
 
 import jsonschema
 
+# What Metabase has and the stand-in does not: it could only guess at the answer.
+_ELSEWHERE = re.compile(
+    r"/api/(channel|field|native-query-snippet|notification|permissions|pulse|search|setting|table)"
+    r"(/|$)"
+)
+
 
 class RefusedError(Exception):
     """An answer that is an error: its status, and a text or Metabase's `errors` by field."""
@@ -36,26 +42,29 @@ class Call:
 
 
 @cache
-def _document() -> Any:
+def document() -> Any:
+    """The contract, as Metabase itself would print it."""
     return json.loads((Path(__file__).parent / "openapi.json").read_text())
 
 
 @cache
 def _routes() -> list[tuple[re.Pattern[str], str]]:
     return [
-        (re.compile(re.sub(r"\{([a-z]+)-?(id)?\}", r"(?P<\1\2>[^/]+)", path) + "/?"), path)
-        for path in _document()["paths"]
+        (re.compile(re.sub(r"\{([a-z]+)-?(id)?\}", r"(?P<\1\2>[^/]+)", path)), path)
+        for path in document()["paths"]
     ]
 
 
 def check(method: str, path: str, query: str, body: bytes) -> Call:
     """The call that a request makes; raises RefusedError for what the contract does not have."""
     for pattern, route in _routes():
-        if (found := pattern.fullmatch(path)) and method in _document()["paths"][route]:
-            operation = _document()["paths"][route][method]
+        if (found := pattern.fullmatch(path)) and method in document()["paths"][route]:
+            operation = document()["paths"][route][method]
             asked = parse_qs(query, keep_blank_values=True)
             _check_parameters(operation, found.groupdict(), asked)
             return Call(method, route, found.groupdict(), asked, _check_body(operation, body))
+    if _ELSEWHERE.match(path):
+        raise RefusedError(501, f"the stand-in has no {path}: provisioning does not use it")
     raise RefusedError(404, "API endpoint does not exist.")
 
 
@@ -78,6 +87,8 @@ def _as_number(text: str) -> object:
 
 def _check_body(operation: Any, body: bytes) -> Any:
     if "requestBody" not in operation:
+        if body:
+            raise RefusedError(400, {"body": "none is declared"})
         return None
     try:
         given = json.loads(body)
@@ -93,8 +104,8 @@ def _check_body(operation: Any, body: bytes) -> Any:
 
 @cache
 def _validator(schema: str) -> Any:
-    whole = {**json.loads(schema), "components": _document()["components"]}
-    return jsonschema.Draft202012Validator(whole)
+    whole = {**json.loads(schema), "components": document()["components"]}
+    return jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker())
 
 
 def _fits(schema: Any, value: object) -> bool:

@@ -8,7 +8,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from tests.metabase.contract import RefusedError
 from tests.metabase.sql import TEMPORAL, optional_tags, tags_in
@@ -35,25 +35,40 @@ _CATALOGUE = {
 _SERIES = {
     "title", "color", "axis", "line.style", "line.missing", "line.marker_enabled", "display",
 }  # fmt: skip
+_TILE = {"card.title", "card.description"}
 
 
-def refuse(field: str, why: str) -> None:
+def refuse(field: str, why: str) -> NoReturn:
     """Raise Metabase's 400 for a field."""
     raise RefusedError(400, {field: why})
 
 
+def refuse_same(one: Mapping[str, Any], other: Mapping[str, Any], *names: str) -> None:
+    """Two of a kind may not have all of these in common; the first of them is named."""
+    if all(one.get(name) == other.get(name) for name in names):
+        refuse(names[0], f"{other.get(names[0])!r} is there already")
+
+
+def check_database(database: Mapping[str, Any]) -> None:
+    """What the stand-in can connect to, and what needs no licence."""
+    if database["engine"] != "postgres":
+        refuse("engine", f"the stand-in connects to postgres, not to {database['engine']}")
+    if database.get("cache_ttl") is not None:
+        raise RefusedError(402, "Cache TTL is a paid feature.")
+    if database["details"].get("schema-filters-type") == "exclusion":
+        refuse("details", "the stand-in includes schemas, it excludes none")
+
+
 def check_query(query: Mapping[str, Any], databases: Iterable[int]) -> None:
-    """A dataset_query: one native stage or legacy, a known database, tags that fit the SQL."""
-    if not query:
-        refuse("dataset_query", "empty")
+    """A dataset_query: a known database, tags that fit the SQL."""
     if query.get("database") not in set(databases):
         refuse("dataset_query", f"database {query.get('database')} does not exist")
     stages = query.get("stages")
-    if stages and "native" in query:
-        refuse("dataset_query", "MBQL 4 and 5 are mixed")
     stage = stages[0] if stages else query["native"]
     sql = stage["native"] if stages else stage["query"]
     tags = stage.get("template-tags") or {}
+    if isinstance(tags, list) and (twice := _twice(tag["name"] for tag in tags)):
+        refuse("template-tags", f"two have the name {twice!r}")
     named = {tag["name"]: tag for tag in tags} if isinstance(tags, list) else tags
     _check_tags(sql, named)
 
@@ -90,7 +105,7 @@ def _check_target(parameter: Json, target: Any, tags: Mapping[str, Any], field: 
     kind, reference = target[0], target[1]
     if kind != "variable" or reference[0] != "template-tag":
         refuse(field, f"{parameter['id']!r}: a raw tag is a variable, not a {kind}")
-    if reference[1] not in tags:
+    if not isinstance(reference[1], str) or reference[1] not in tags:
         refuse(field, f"{parameter['id']!r}: the card has no tag {reference[1]!r}")
     if parameter["type"] not in _ALLOWED[tags[reference[1]]["type"]]:
         refuse(
@@ -103,7 +118,7 @@ def _check_target(parameter: Json, target: Any, tags: Mapping[str, Any], field: 
 def check_looks(display: str, settings: Json, columns: list[dict[str, str]], rows: int) -> None:
     """Visualization settings against the columns that the query returns."""
     if display not in _CATALOGUE:
-        refuse("display", f"{display!r} is no display")
+        refuse("display", f"{display!r} is no display that the stand-in knows")
     types = {column["name"]: column["base_type"] for column in columns}
     if odd := sorted(set(settings) - _CATALOGUE[display]):
         refuse("visualization_settings", f"{odd[0]!r} is no setting of a {display}")
@@ -153,16 +168,23 @@ def _columns_named(settings: Json) -> list[str]:
     return names
 
 
-def check_dashboard(
-    parameters: list[Json], dashcards: list[Json], cards: Mapping[int, Json]
-) -> None:
+def check_ids(field: str, sent: Iterable[Json], kept: Iterable[Json]) -> None:
+    """New parts of a dashboard have a negative id, and the others one that is there."""
+    own = {each["id"] for each in kept}
+    for each in sent:
+        if each["id"] > 0 and each["id"] not in own:
+            refuse(field, f"{each['id']} is not of this dashboard")
+    if twice := _twice(str(each["id"]) for each in sent):
+        refuse(field, f"two have the id {twice}")
+
+
+def check_dashboard(dashboard: Json, cards: Mapping[int, Json]) -> None:
     """The tiles of a dashboard and the filters that are wired to them."""
+    parameters, dashcards = dashboard["parameters"], dashboard["dashcards"]
     if twice := _twice(str(parameter["id"]) for parameter in parameters):
         refuse("parameters", f"two have the id {twice!r}")
     if twice := _twice(parameter.get("slug") or "" for parameter in parameters):
         refuse("parameters", f"two have the slug {twice!r}")
-    if twice := _twice(str(tile["id"]) for tile in dashcards):
-        refuse("dashcards", f"two have the id {twice}")
     wired = {
         mapping["parameter_id"]
         for tile in dashcards
@@ -170,7 +192,9 @@ def check_dashboard(
     }
     known = {parameter["id"]: parameter for parameter in parameters}
     for place, tile in enumerate(dashcards):
+        _check_tab(tile, dashboard["tabs"])
         _check_place(tile, dashcards[:place])
+        _check_tile(tile)
         for mapping in tile.get("parameter_mappings") or ():
             _check_mapping(tile, mapping, known, cards)
     for parameter in parameters:
@@ -179,17 +203,44 @@ def check_dashboard(
         _check_values(parameter, cards)
 
 
+def _check_tab(tile: Json, tabs: list[Json]) -> None:
+    tab = tile.get("dashboard_tab_id")
+    if tabs and tab is None:
+        refuse("dashcards", "This dashboard has tab, makes sure every card has a tab")
+    if tab is not None and tab not in {each["id"] for each in tabs}:
+        refuse("dashcards", f"{tile['id']}: the dashboard has no tab {tab}")
+
+
 def _check_place(tile: Json, others: list[Json]) -> None:
     if tile["col"] + tile["size_x"] > 24:
         refuse("dashcards", f"{tile['id']} is off the grid")
     for other in others:
         if (
-            tile["row"] < other["row"] + other["size_y"]
+            tile.get("dashboard_tab_id") == other.get("dashboard_tab_id")
+            and tile["row"] < other["row"] + other["size_y"]
             and other["row"] < tile["row"] + tile["size_y"]
             and tile["col"] < other["col"] + other["size_x"]
             and other["col"] < tile["col"] + tile["size_x"]
         ):
             refuse("dashcards", f"{tile['id']} overlaps {other['id']}")
+
+
+def _check_tile(tile: Json) -> None:
+    for name in ("series", "action_id", "inline_parameters"):
+        if tile.get(name):
+            refuse("dashcards", f"{tile['id']}: the stand-in knows no {name}")
+    settings = tile.get("visualization_settings") or {}
+    if tile.get("card_id") is None:
+        _check_virtual(tile["id"], settings)
+    elif odd := sorted(set(settings) - _TILE):
+        refuse("dashcards", f"{tile['id']}: {odd[0]!r} is no setting of a tile")
+
+
+def _check_virtual(tile: int, settings: Json) -> None:
+    if (settings.get("virtual_card") or {}).get("display") not in ("heading", "text"):
+        refuse("dashcards", f"{tile} has neither a card nor a virtual_card that is shown")
+    if not str(settings.get("text") or "").strip():
+        refuse("dashcards", f"{tile} has no text")
 
 
 def _check_mapping(

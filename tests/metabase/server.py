@@ -8,16 +8,23 @@ import json
 import re
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.metabase.contract import RefusedError, check
+from tests.metabase.contract import RefusedError, check, document
 from tests.metabase.state import State
 
-_OPEN = ("/api/health", "/api/session/properties", "/api/session", "/api/setup")
+_OPEN = {
+    ("get", "/api/session/properties"),
+    ("post", "/api/session"),
+    ("post", "/api/setup"),
+}
+# Who is not let in has broken no rule.
+_NO_VIOLATIONS = (401, 403)
 _NO_WRITES = re.compile(r"/api/(session|dataset)|.*/query$")
 
 
@@ -49,7 +56,7 @@ class MetabaseStandIn:
     """The server, as a context manager.
 
     `requests` are all that came, `writes` those that changed something, `violations` those that
-    the contract or the rules refused.
+    the contract or the rules refused, `calls` the method, target and body of all that were taken.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class MetabaseStandIn:
         self.requests: list[str] = []
         self.writes: list[str] = []
         self.violations: list[str] = []
+        self.calls: list[tuple[str, str, bytes]] = []
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = ThreadingHTTPServer((host, port), handler)
         self._server.daemon_threads = True
@@ -91,34 +99,39 @@ class MetabaseStandIn:
         """Count anew."""
         for counted in (self.requests, self.writes, self.violations):
             counted.clear()
+        self.calls.clear()
 
     def handle(
-        self, method: str, target: str, session: str | None, body: bytes
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, object]:
         """Status and body of the answer; raises _CutError."""
         with self.state.lock:
-            path = urlsplit(target)
-            self.requests.append(f"{method.upper()} {path.path}")
+            # With a slash at its end it is the same.
+            path, query = urlsplit(target).path.rstrip("/") or "/", urlsplit(target).query
+            self.requests.append(f"{method.upper()} {path}")
             is_cut = self._count_down()
             if is_cut and self.faults.cut_is_before:
                 raise _CutError
             try:
-                status, answer = self._answer(method, path.path, path.query, session, body)
+                status, answer = self._answer(method, path, query, headers, body)
+                self.calls.append((method, target, body))
             except RefusedError as refusal:
-                status = refusal.status
-                answer = (
-                    {"errors": refusal.said, "specific-errors": {}}
-                    if isinstance(refusal.said, dict)
-                    else refusal.said
-                )
-                # That an object is not there yet may be asked.
-                if status == 400 or (
-                    status == 404 and (method, refusal.said) != ("get", "Not found.")
-                ):
-                    self.violations.append(f"{method.upper()} {path.path}: {refusal.said}")
+                status, answer = self._refuse(f"{method.upper()} {path}", refusal)
+            except Exception as error:  # noqa: BLE001  (or the client would hear nothing)
+                status, answer = 500, f"the stand-in broke: {error!r}"
+                self.violations.append(f"{method.upper()} {path}: {answer}")
             if is_cut:
                 raise _CutError
         return status, answer
+
+    def _refuse(self, what: str, refusal: RefusedError) -> tuple[int, object]:
+        # That an object is not there yet may be asked.
+        may_be_asked = what.startswith("GET") and refusal.said == "Not found."
+        if refusal.status not in _NO_VIOLATIONS and not may_be_asked:
+            self.violations.append(f"{what}: {refusal.said}")
+        if isinstance(refusal.said, dict):
+            return refusal.status, {"errors": refusal.said, "specific-errors": {}}
+        return refusal.status, refusal.said
 
     def _count_down(self) -> bool:
         if self.faults.cut is None:
@@ -130,22 +143,25 @@ class MetabaseStandIn:
         return True
 
     def _answer(
-        self, method: str, path: str, query: str, session: str | None, body: bytes
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, object]:
         faults = self.faults
         if faults.slow_seconds:
             time.sleep(faults.slow_seconds)
         if time.monotonic() < faults.ready_at:
-            return 503, {"status": "initializing", "progress": 0.3}
+            starting = {"status": "initializing", "progress": 0.3}
+            return 503, starting if path == "/api/health" else "Metabase is still starting."
         if faults.times and re.match(faults.path, path):
             faults.times -= 1
             return faults.status, faults.text
         if path == "/":
             return 200, "This is a stand-in for Metabase's API, made for tests. It shows nothing."
-        if path == "/api/health":
+        if (method, path) == ("get", "/api/health"):
             return 200, {"status": "ok"}
-        if path not in _OPEN and session not in self.state.data["sessions"]:
-            raise RefusedError(401, "Unauthenticated")
+        if path == "/api/docs/openapi.json":
+            return 200, document()
+        if (method, path) not in _OPEN:
+            self.state.authenticate(method, path, headers)
         call = check(method, path, query, body)
         status, answer = self.state.answer(call)
         if method in ("post", "put") and not _NO_WRITES.fullmatch(path):
@@ -175,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
             status, answer = self.owner.handle(
-                method, self.path, self.headers.get("X-Metabase-Session"), body
+                method, self.path, {name.lower(): told for name, told in self.headers.items()}, body
             )
         except _CutError:
             self.close_connection = True

@@ -84,8 +84,11 @@ def fill_in(
             is_optional = False
         elif piece.startswith("{{"):
             tag = tags[piece[2:-2].strip()]
-            value = values.get(tag["name"], tag.get("default"))
-            if value is None and is_optional:
+            value = values.get(tag["name"])
+            if value is None and (tag.get("required") or tag["name"] not in values):
+                # A widget that was emptied means nothing, unless something is required.
+                value = tag.get("default")
+            if value is None and is_optional and not tag.get("required"):
                 is_left_out = True
             elif value is None:
                 name = tag["display-name"]
@@ -114,6 +117,7 @@ class Warehouses:
                 connection = psycopg2.connect(
                     host=details["host"], port=details.get("port") or 5432, user=details["user"],
                     password=details.get("password"), dbname=details["dbname"], connect_timeout=10,
+                    sslmode=details.get("ssl-mode", "require") if details.get("ssl") else "disable",
                     options="-c default_transaction_read_only=on -c statement_timeout=60000",
                 )  # fmt: skip
             except psycopg2.Error as error:
@@ -156,10 +160,9 @@ class Warehouses:
 
     def metadata(self, details: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The tables that the login may read in the schemas of its filter, with comments."""
-        patterns = [
-            pattern.strip().replace("*", "%")
-            for pattern in (details.get("schema-filters-patterns") or "*").split(",")
-        ]
+        is_filtered = details.get("schema-filters-type") == "inclusion"
+        filters = details["schema-filters-patterns"] if is_filtered else "*"
+        patterns = [pattern.strip().replace("*", "%") for pattern in filters.split(",")]
         with self._lock, self.connect(details).cursor() as cursor:
             cursor.execute(
                 "select c.oid::int, n.nspname, c.relname, obj_description(c.oid, 'pg_class'), "

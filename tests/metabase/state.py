@@ -8,16 +8,21 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.metabase import rules
+from tests.metabase import rules, shown
 from tests.metabase.contract import Call, RefusedError
 from tests.metabase.sql import QueryFailedError, Warehouses, combinations, fill_in, stage_of
 
 Json = dict[str, Any]
 
-MASK = "**MetabasePass**"
+ADMINISTRATORS = 2
+# Where collections are while they are in the trash.
+TRASH = "/900002/"
+# What a PUT may take away with a null; any other null would change nothing.
+_MAY_BE_EMPTIED = {"description", "collection_id", "parent_id", "caveats", "collection_position"}
 COMMON_PASSWORDS = {"password1", "metabase1", "123456", "qwerty1"}
 # Metabase syncs in the background: the tables are there a little later.
 SYNC_SECONDS = 0.2
@@ -35,11 +40,11 @@ class State:
         self._checked: set[str] = set()
         self._shuffle = random.Random(5)
         self.data: Json = {
-            "setup_token": str(uuid.uuid4()), "user": None, "sessions": [], "next_id": 1,
-            "databases": {}, "collections": {}, "cards": {}, "dashboards": {},
+            "setup_token": str(uuid.uuid4()), "user": None, "sessions": [], "api_keys": {},
+            "next_id": 1, "databases": {}, "collections": {}, "cards": {}, "dashboards": {},
         }  # fmt: skip
         if file and file.exists():
-            self.data = json.loads(file.read_text())
+            self.data |= json.loads(file.read_text())
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
@@ -105,13 +110,43 @@ class State:
             "engines": {"postgres": {}},
         }
 
+    def authenticate(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Let in a session, or a key: of an administrator to anything."""
+        if headers.get("x-metabase-session") in self.data["sessions"]:
+            return
+        key = self.data["api_keys"].get(headers.get("x-api-key"))
+        if key is None:
+            raise RefusedError(401, "Unauthenticated")
+        if key["group_id"] != ADMINISTRATORS and (method, path) != ("get", "/api/user/current"):
+            raise RefusedError(403, "You don't have permissions to do that.")
+
+    def _log_out(self) -> tuple[int, object]:
+        self.data["sessions"].clear()
+        return 204, None
+
+    def _add_api_key(self, body: Json) -> tuple[int, object]:
+        for each in self.data["api_keys"].values():
+            rules.refuse_same(each, body, "name")
+        if body["group_id"] not in (1, ADMINISTRATORS):
+            raise RefusedError(404, "Not found.")
+        secret = f"mb_{secrets.token_urlsafe(32)}"
+        self.data["api_keys"][secret] = {**body, "id": self._next_id()}
+        # It is told once.
+        return 200, {
+            **self.data["api_keys"][secret], "unmasked_key": secret,
+            "masked_key": f"{secret[:7]}...",
+        }  # fmt: skip
+
     # Databases
 
     def _databases(self) -> Json:
-        known = [self._shown_database(each) for each in self.data["databases"].values()]
+        known = [shown.database(each) for each in self.data["databases"].values()]
         return {"data": known, "total": len(known)}
 
     def _add_database(self, body: Json) -> tuple[int, object]:
+        rules.check_database(body)
+        for each in self.data["databases"].values():
+            rules.refuse_same(each, body, "name")
         self._try_connection(body["details"])
         made = {
             "id": self._next_id(), "name": body["name"], "engine": body["engine"],
@@ -119,43 +154,40 @@ class State:
             "synced_at": time.time() + SYNC_SECONDS, "tables": [],
         }  # fmt: skip
         self.data["databases"][str(made["id"])] = made
-        return 200, self._shown_database(made)
+        return 200, shown.database(made)
 
     def _change_database(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("databases", number)
+        rules.check_database({**kept, **body})
         details = {**kept["details"], **(body.get("details") or {})}
-        if details.get("password") == MASK:
+        if details.get("password") == shown.MASK:
             details["password"] = kept["details"].get("password")
         if details != kept["details"]:
             self._try_connection(details)
         kept.update({**body, "details": details})
-        return 200, self._shown_database(kept)
+        return 200, shown.database(kept)
 
     def _sync(self, number: str) -> tuple[int, object]:
         kept = self._numbered("databases", number)
+        self._try_connection(kept["details"], status=422)
         kept["synced_at"] = time.time() + SYNC_SECONDS
         return 200, {"status": "ok"}
 
     def _metadata(self, number: str) -> tuple[int, object]:
         kept = self._numbered("databases", number)
         self._finish_sync(kept)
-        return 200, {**self._shown_database(kept), "tables": kept["tables"]}
+        return 200, {**shown.database(kept), "tables": kept["tables"]}
 
     def _finish_sync(self, kept: Json) -> None:
         if kept["synced_at"] and time.time() > kept["synced_at"]:
             kept["tables"] = self.warehouses.metadata(kept["details"])
             kept["synced_at"], kept["initial_sync_status"] = None, "complete"
 
-    def _try_connection(self, details: Json) -> None:
+    def _try_connection(self, details: Json, status: int = 400) -> None:
         try:
             self.warehouses.rows(details, "select 1 as one", [])
         except QueryFailedError as error:
-            raise RefusedError(400, {"details": f"cannot connect: {error}"}) from None
-
-    def _shown_database(self, kept: Json) -> Json:
-        hidden = {"password": MASK} if kept["details"].get("password") else {}
-        shown = {name: part for name, part in kept.items() if name not in ("tables", "synced_at")}
-        return shown | {"details": kept["details"] | hidden, "features": ["native-parameters"]}
+            raise RefusedError(status, {"details": f"cannot connect: {error}"}) from None
 
     # Collections
 
@@ -163,49 +195,71 @@ class State:
         known = [
             each for each in self.data["collections"].values() if each["archived"] == is_archived
         ]
-        root = {"id": "root", "name": "Our analytics", "can_write": True, "archived": False}
-        personal = {
-            "id": 900_001, "name": "Warehouse Administrator's Personal Collection",
-            "archived": False, "personal_owner_id": 1, "location": "/", "description": None,
-        }  # fmt: skip
-        return copy.deepcopy(known if is_archived else [root, personal, *known])
+        return copy.deepcopy(known if is_archived else [shown.ROOT, shown.PERSONAL, *known])
 
     def _add_collection(self, body: Json) -> tuple[int, object]:
-        parent = body.get("parent_id")
-        if parent is not None:
-            self._of("collections", parent)
         made = {
-            "id": self._next_id(), "name": body["name"], "description": body.get("description"),
+            "description": None, **_known(body, "namespace", "authority_level"),
             "entity_id": secrets.token_urlsafe(16)[:21], "archived": False,
-            "location": f"/{parent}/" if parent else "/",
+            "location": self._location(body.pop("parent_id", None)),
         }  # fmt: skip
+        self._check_collection_name(made, None)
+        made["id"] = self._next_id()
         self.data["collections"][str(made["id"])] = made
         return 200, made
 
+    def _location(self, parent: int | None) -> str:
+        if parent is None:
+            return "/"
+        if self._of("collections", parent)["archived"]:
+            rules.refuse("parent_id", "is in the trash")
+        return f"/{parent}/"
+
+    def _check_collection_name(self, made: Json, own: int | None) -> None:
+        for each in self.data["collections"].values():
+            if each["id"] != own and not each["archived"]:
+                rules.refuse_same(each, made, "name", "location")
+
     def _change_collection(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("collections", number)
+        changed = kept | _known(body, "type", "authority_level")
         # The default of `archived` is false: whatever is sent un-archives.
-        kept.update({"archived": False} | {k: v for k, v in body.items() if k != "parent_id"})
+        changed["archived"] = body.get("archived") or False
+        if changed["archived"]:
+            changed["location"] = TRASH
+        elif "parent_id" in body or kept["archived"]:
+            changed["location"] = self._location(body.get("parent_id"))
+        changed.pop("parent_id", None)
+        self._check_collection_name(changed, kept["id"])
+        self._take_along(kept, is_archived=changed["archived"])
+        kept.update(changed)
         return 200, kept
 
+    def _take_along(self, collection: Json, *, is_archived: bool) -> None:
+        """What is in a collection goes to the trash with it, and comes back with it."""
+        if collection["archived"] == is_archived:
+            return
+        for each in [*self.data["cards"].values(), *self.data["dashboards"].values()]:
+            if each["collection_id"] == collection["id"]:
+                was_put_there = each["archived"] and each.get("archived_directly", True)
+                if not was_put_there:
+                    each.update(archived=is_archived, archived_directly=False)
+
     def _items(self, number: str, query: Mapping[str, list[str]]) -> tuple[int, object]:
-        if number != "root":
-            self._of("collections", number)
+        holder = None if number == "root" else self._of("collections", number)["id"]
         is_archived = query.get("archived") == ["true"]
         models = query.get("models") or ["card", "dashboard"]
         found = [
-            {
-                "model": kind.removesuffix("s"), "id": each["id"], "name": each["name"],
-                "entity_id": each["entity_id"], "description": each.get("description"),
-                "archived": each["archived"],
-            }
-            for kind in ("cards", "dashboards")
-            if kind.removesuffix("s") in models
-            for each in self.data[kind].values()
-            if str(each["collection_id"] or "root") == number and each["archived"] == is_archived
-        ]  # fmt: skip
+            shown.item(kind, each)
+            for kind in ("card", "dashboard")
+            if kind in models
+            for each in self.data[f"{kind}s"].values()
+            if each["collection_id"] == holder and each["archived"] == is_archived
+        ]
         self._shuffle.shuffle(found)
-        return 200, {"data": found, "total": len(found), "models": models}
+        first = int(query.get("offset", ["0"])[0])
+        last = first + int(query.get("limit", [str(len(found))])[0])
+        return 200, {"data": found[first:last], "total": len(found), "models": models}
 
     # Cards
 
@@ -216,22 +270,32 @@ class State:
             rules.refuse("entity_id", "is taken")
         made = {
             "entity_id": secrets.token_urlsafe(16)[:21], "description": None, "archived": False,
-            "type": "question", "parameters": [], "collection_id": None, **body,
+            "type": "question", "parameters": [], "collection_id": None,
+            **_known(body, *_NO_CARD_OF_OURS),
         }  # fmt: skip
         self._check_card(made, None)
-        made["id"] = self._next_id()
+        made |= {"id": self._next_id(), "updated_at": _now()}
         self.data["cards"][str(made["id"])] = made
         return 200, self.shown_card(made)
 
+    def _all_cards(self) -> list[Json]:
+        return [
+            self.shown_card(each) for each in self.data["cards"].values() if not each["archived"]
+        ]
+
     def _change_card(self, number: str, body: Json) -> tuple[int, object]:
         kept = self._numbered("cards", number)
-        changed = {**kept, **body}
+        changed = {**kept, **_known(body, *_NO_CARD_OF_OURS), "updated_at": _now()}
+        if "archived" in body:
+            changed["archived_directly"] = True
         if not changed["archived"]:
             self._check_card(changed, kept["id"])
         kept.update(changed)
         return 200, self.shown_card(kept)
 
     def _check_card(self, card: Json, own: int | None) -> None:
+        if card["type"] != "question":
+            rules.refuse("type", f"the stand-in knows no {card['type']}")
         rules.check_query(card["dataset_query"], map(int, self.data["databases"]))
         self._check_place("cards", card, own)
         sql, tags = stage_of(card["dataset_query"])
@@ -242,18 +306,15 @@ class State:
 
     def _check_place(self, kind: str, made: Json, own: int | None) -> None:
         """Its collection, and that its name is its own there."""
-        if (
-            made["collection_id"] is not None
-            and self._of("collections", made["collection_id"])["archived"]
-        ):
-            rules.refuse("collection_id", "is in the trash")
+        if made["collection_id"] is not None:
+            holder = self._of("collections", made["collection_id"])
+            if holder["archived"]:
+                rules.refuse("collection_id", "is in the trash")
+            # It may be given as an entity id.
+            made["collection_id"] = holder["id"]
         for each in self.data[kind].values():
-            if (
-                each["id"] != own
-                and not each["archived"]
-                and (each["name"], each["collection_id"]) == (made["name"], made["collection_id"])
-            ):
-                rules.refuse("name", f"{made['name']!r} is there twice")
+            if each["id"] != own and not each["archived"]:
+                rules.refuse_same(each, made, "name", "collection_id")
 
     def _check_sql(self, database: int, sql: str, tags: Json) -> tuple[list[Any], list[Any]]:
         """Run it over every choice of the optional parts; once for each text."""
@@ -266,7 +327,6 @@ class State:
             return self.run_sql(database, sql, tags, {})
         except QueryFailedError as error:
             rules.refuse("dataset_query", str(error))
-            raise
 
     def run_sql(
         self, database: int, sql: str, tags: Json, values: Mapping[str, object]
@@ -276,22 +336,8 @@ class State:
         return self.warehouses.rows(details, *fill_in(sql, tags, values))
 
     def shown_card(self, kept: Json) -> Json:
-        """As v0.57 and later answer: MBQL 5, with new ids at every reading."""
-        sql, tags = stage_of(kept["dataset_query"])
-        stage = {
-            "lib/type": "mbql.stage/native", "native": sql, "lib/uuid": str(uuid.uuid4()),
-            "template-tags": list(tags.values()) if self.tags_as_list else tags,
-        }  # fmt: skip
-        shown = {name: part for name, part in kept.items() if name != "columns"}
-        return copy.deepcopy(shown) | {
-            "dataset_query": {
-                "lib/type": "mbql/query", "database": kept["dataset_query"]["database"],
-                "stages": [stage], "lib.convert/converted?": True,
-            },
-            "creator_id": 1, "created_at": "2026-11-01T00:00:00Z", "can_write": True,
-            "updated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ"), "cache_ttl": None,
-            "result_metadata": [], "enable_embedding": False, "query_type": "native",
-        }  # fmt: skip
+        """As it is answered."""
+        return shown.card(kept, tags_as_list=self.tags_as_list)
 
     # Queries
 
@@ -315,12 +361,14 @@ class State:
 
     def _run_card(self, card: Json, parameters: Iterable[Json]) -> tuple[int, object]:
         sql, tags = stage_of(card["dataset_query"])
-        values = {
-            each["target"][1][1]: each["value"][0]
-            if isinstance(each["value"], list)
-            else each["value"]
-            for each in parameters
-        }
+        values: Json = {}
+        for each in parameters:
+            if "target" not in each:
+                rules.refuse("parameters", "a parameter has no target")
+            value = each.get("value")
+            values[each["target"][1][1]] = (
+                next(iter(value), None) if isinstance(value, list) else value
+            )
         return self.query(
             lambda: self.run_sql(card["dataset_query"]["database"], sql, tags, values)
         )
@@ -351,10 +399,12 @@ class State:
         made = {
             "description": None, "collection_id": None, "archived": False, "parameters": [],
             "dashcards": [], "tabs": [], "width": "fixed", "auto_apply_filters": True,
-            "entity_id": secrets.token_urlsafe(16)[:21], **body,
+            "entity_id": secrets.token_urlsafe(16)[:21], **_known(body, *_NO_DASHBOARD_OF_OURS),
         }  # fmt: skip
+        if made["parameters"]:
+            rules.refuse("parameters", "come with the dashcards that they are mapped to")
         self._check_place("dashboards", made, None)
-        made["id"] = self._next_id()
+        made |= {"id": self._next_id(), "updated_at": _now()}
         self.data["dashboards"][str(made["id"])] = made
         return 200, self.shown_dashboard(made)
 
@@ -362,50 +412,79 @@ class State:
         kept = self._numbered("dashboards", number)
         if body.get("tabs") and "dashcards" not in body:
             rules.refuse("tabs", "are only looked at together with dashcards")
-        changed = {**kept, **body}
+        changed = {**kept, **_known(body, *_NO_DASHBOARD_OF_OURS), "updated_at": _now()}
+        if "archived" in body:
+            changed["archived_directly"] = True
         self._check_place("dashboards", changed, kept["id"])
-        own = {tile["id"] for tile in kept["dashcards"]}
-        cards: dict[int, Json] = {}
-        for tile in changed["dashcards"]:
-            if tile["id"] > 0 and tile["id"] not in own:
-                rules.refuse("dashcards", f"{tile['id']} is no tile of this dashboard")
-            if changed["tabs"] and "dashboard_tab_id" not in tile:
-                rules.refuse("dashcards", "This dashboard has tab, makes sure every card has a tab")
-        for each in self.data["cards"].values():
-            if not each["archived"]:
-                cards[each["id"]] = {
-                    "tags": stage_of(each["dataset_query"])[1], "columns": each["columns"],
-                }  # fmt: skip
-        for tile in changed["dashcards"]:
-            if tile.get("card_id") is not None and tile["card_id"] not in cards:
-                raise RefusedError(404, "Not found.")
-        rules.check_dashboard(changed["parameters"], changed["dashcards"], cards)
-        # What is not sent is deleted, and what is new gets an id.
-        changed["dashcards"] = [
-            {**tile, "id": tile["id"] if tile["id"] > 0 else self._next_id()}
-            for tile in changed["dashcards"]
-        ]
+        rules.check_ids("tabs", changed["tabs"], kept["tabs"])
+        rules.check_ids("dashcards", changed["dashcards"], kept["dashcards"])
+        cards = {
+            each["id"]: {
+                "tags": stage_of(each["dataset_query"])[1], "columns": each["columns"],
+            }
+            for each in self.data["cards"].values()
+            if not each["archived"]
+        }  # fmt: skip
+        if any(tile.get("card_id", 0) not in {*cards, None} for tile in changed["dashcards"]):
+            raise RefusedError(404, "Not found.")
+        rules.check_dashboard(changed, cards)
+        self._number_anew(changed)
         kept.update(changed)
         return 200, self.shown_dashboard(kept)
 
+    def _number_anew(self, changed: Json) -> None:
+        """Give an id to each new tab and tile; what was not sent is gone."""
+        tabs = {tab["id"]: tab["id"] if tab["id"] > 0 else self._next_id()
+                for tab in changed["tabs"]}  # fmt: skip
+        changed["tabs"] = [{**tab, "id": tabs[tab["id"]]} for tab in changed["tabs"]]
+        changed["dashcards"] = [
+            {
+                **tile,
+                "id": tile["id"] if tile["id"] > 0 else self._next_id(),
+                "dashboard_tab_id": tabs.get(tile.get("dashboard_tab_id")),
+            }
+            for tile in changed["dashcards"]
+        ]
+
     def shown_dashboard(self, kept: Json) -> Json:
-        """With the tiles in no order, and much that was never sent."""
-        shown = copy.deepcopy(kept)
-        for tile in shown["dashcards"]:
-            card = self.data["cards"].get(str(tile.get("card_id")))
-            tile.update(
-                dashboard_id=kept["id"], created_at="2026-11-01T00:00:00Z", series=[],
-                entity_id=secrets.token_urlsafe(16)[:21], action_id=None,
-                card=self.shown_card(card) if card else None,
-            )  # fmt: skip
-            tile.setdefault("dashboard_tab_id", None)
-        self._shuffle.shuffle(shown["dashcards"])
-        return shown | {"creator_id": 1, "can_write": True, "cache_ttl": None, "caveats": None}
+        """As it is answered: its tiles in no order."""
+        cards = {each["id"]: self.shown_card(each) for each in self.data["cards"].values()}
+        answer = shown.dashboard(kept, cards)
+        self._shuffle.shuffle(answer["dashcards"])
+        return answer
+
+
+# What may be sent and is not made here: cards inside of dashboards, embedding, the paid editions.
+_NO_CARD_OF_OURS = (
+    "parameter_mappings", "cache_ttl", "dashboard_id", "dashboard_tab_id", "size",
+    "source_card_id", "enable_embedding", "embedding_type", "embedding_params",
+    "collection_preview",
+)  # fmt: skip
+_NO_DASHBOARD_OF_OURS = (
+    "cache_ttl", "position", "enable_embedding", "embedding_type", "embedding_params",
+    "points_of_interest", "show_in_getting_started",
+)  # fmt: skip
+
+
+def _known(body: Json, *unknown: str) -> Json:
+    """The body, if all of it means something to the stand-in."""
+    for name, value in body.items():
+        if name in unknown and value is not None:
+            rules.refuse(name, "the stand-in does not know it: provisioning does not use it")
+        if value is None and name not in (*unknown, *_MAY_BE_EMPTIED):
+            rules.refuse(name, "null changes nothing")
+    return {name: value for name, value in body.items() if name not in unknown}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 _ANSWERS: dict[tuple[str, str], Callable[[State, Call], tuple[int, object]]] = {
     ("get", "/api/session/properties"): lambda state, _: (200, state._properties()),
     ("post", "/api/session"): lambda state, call: state._log_in(call.body),
+    ("delete", "/api/session"): lambda state, _: state._log_out(),
+    ("post", "/api/api-key"): lambda state, call: state._add_api_key(call.body),
     ("post", "/api/setup"): lambda state, call: state._set_up(call.body),
     ("get", "/api/user/current"): lambda state, _: (
         200, {"id": 1, "email": state.data["user"]["email"], "is_superuser": True},
@@ -413,7 +492,7 @@ _ANSWERS: dict[tuple[str, str], Callable[[State, Call], tuple[int, object]]] = {
     ("get", "/api/database"): lambda state, _: (200, state._databases()),
     ("post", "/api/database"): lambda state, call: state._add_database(call.body),
     ("get", "/api/database/{id}"): lambda state, call: (
-        200, state._shown_database(state._numbered("databases", call.ids["id"])),
+        200, shown.database(state._numbered("databases", call.ids["id"])),
     ),
     ("put", "/api/database/{id}"): lambda state, call: state._change_database(
         call.ids["id"], call.body
@@ -433,6 +512,7 @@ _ANSWERS: dict[tuple[str, str], Callable[[State, Call], tuple[int, object]]] = {
     ("get", "/api/collection/{id}/items"): lambda state, call: state._items(
         call.ids["id"], call.query
     ),
+    ("get", "/api/card"): lambda state, _: (200, state._all_cards()),
     ("post", "/api/card"): lambda state, call: state._add_card(call.body),
     ("get", "/api/card/{id}"): lambda state, call: (
         200, state.shown_card(state._of("cards", call.ids["id"])),
