@@ -20,6 +20,7 @@ from tests.exchange.server import SimulatedClock, Simulator
 @click.option("--speed", default=1.0, show_default=True, help="How fast its time goes; 0: not.")
 @click.option("--unlimited", is_flag=True, help="Without Bitso's 60 calls a minute.")
 @click.option("--frames", default=100.0, show_default=True, help="Of the stream, a second.")
+@click.option("--history", default=5000, show_default=True, help="States of a book remembered.")
 @click.option("--orders", default=80, show_default=True, help="On each side of a book.")
 @click.pass_context
 def main(
@@ -31,6 +32,7 @@ def main(
     start: datetime | None,
     speed: float,
     frames: float,
+    history: int,
     orders: int,
     *,
     unlimited: bool,
@@ -41,7 +43,7 @@ def main(
     clock = SimulatedClock(start.replace(tzinfo=UTC) if start else None, speed)
     with Simulator(
         seed, clock, port, host=host, stream_port=stream_port,
-        rate_limited=not unlimited, frames_per_second=frames, pace=Pace(orders),
+        rate_limited=not unlimited, frames_per_second=frames, pace=Pace(orders, history=history),
     ) as simulator:  # fmt: skip
         for name, value in simulator.environment.items():
             click.echo(f"export {name}={value}")
