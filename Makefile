@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
 
-.PHONY: help setup run stop preview ci lint test test-metabase docs bench soak lock clean
+.PHONY: help setup run stop preview ci lint test docs bench soak up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,18 @@ docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposu
 
 bench: .venv/bench.stamp ## Measure speed against named baselines (about 40 minutes)
 	$(BIN)/python -m tests.bench
+
+up: ## Bring the whole stack up in Docker: http://localhost:3000; SIMULATED=1: no network needed
+	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh up
+
+down: ## Take the stack down; its data stays
+	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh down
+
+doctor: ## Say what is wrong with the stack, or would be
+	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh doctor
+
+test-stack: .venv/dev.stamp ## The simulated stack in Docker, end to end (about 25 minutes)
+	$(BIN)/pytest -q -s tests/stack.py
 
 soak: .venv/dev.stamp ## The stream over all books for ten real minutes, twice (about 25 minutes)
 	$(BIN)/pytest -q -s tests/soak.py

@@ -1,0 +1,246 @@
+"""What the files of the Docker stack promise, as far as it can be told without Docker."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loader.settings import PROJECT_ROOT, Settings
+
+COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+ONCE = {"migrate", "provision"}
+DOCKERFILE = (PROJECT_ROOT / "scheduler" / "Dockerfile").read_text()
+SCRIPT = PROJECT_ROOT / "scheduler" / "stack.sh"
+each = pytest.mark.parametrize("name", SERVICES)
+
+# Of the machine outside, or said by the stack itself under another name.
+NOT_PASSED_ON = {"home", "stream_spool_dir", "question_timeout_seconds"}
+OUTSIDE = {"WAREHOUSE_DBT_USER", "WAREHOUSE_DBT_PASSWORD"}
+
+
+@each
+def test_every_service_has_little_to_break_with(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+    assert service["read_only"] is (name != "metabase")
+    assert (service["user"] == "root") == (name == "scheduler")
+    assert set(service.get("cap_add", ())) <= {"SETUID", "SETGID", "KILL"}
+    assert "cap_add" not in service or name == "scheduler"
+
+
+@each
+def test_every_service_is_watched_and_comes_back(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
+    assert ("healthcheck" in service) == (name not in ONCE)
+    for port in service.get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+:-\d+\}:\d+", port)
+
+
+def test_all_of_it_fits_into_a_small_laptop() -> None:
+    limits = {
+        name: int(service["mem_limit"].removesuffix("m")) for name, service in SERVICES.items()
+    }
+    promised = re.search(r"^MEMORY_MIB=(\d+)$", SCRIPT.read_text(), re.MULTILINE)
+    assert promised
+    assert sum(limits) <= int(promised[1]) < 4096
+
+
+def test_who_waits_for_whom() -> None:
+    waits = {
+        name: {other: wait["condition"] for other, wait in service.get("depends_on", {}).items()}
+        for name, service in SERVICES.items()
+    }
+    done, healthy = "service_completed_successfully", "service_healthy"
+    assert waits == {
+        "warehouse": {},
+        "migrate": {"warehouse": healthy},
+        "scheduler": {"migrate": done},
+        "stream": {"migrate": done},
+        "alerts": {"scheduler": healthy},
+        "metabase": {"migrate": done},
+        "provision": {"metabase": healthy, "scheduler": healthy},
+    }
+
+
+@each
+def test_no_secret_stands_in_the_file(name: str) -> None:
+    for variable, value in SERVICES[name]["environment"].items():
+        if re.search("PASSWORD|SECRET|KEY|PASS$", variable):
+            assert value is None or re.fullmatch(r"\$\{[A-Z_]+:\?run make up\}", value), variable
+
+
+def test_every_setting_reaches_a_container_and_none_is_mistyped() -> None:
+    passed = {variable for service in SERVICES.values() for variable in service["environment"]}
+    ours = {variable for variable in passed if variable.startswith("WAREHOUSE_")}
+    settings = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}
+    assert ours - settings == OUTSIDE
+    assert settings - ours == {f"WAREHOUSE_{name.upper()}" for name in NOT_PASSED_ON}
+
+
+def test_the_simulation_replaces_nothing_but_what_is_outside() -> None:
+    text = (PROJECT_ROOT / "tests" / "docker-compose.simulated.yml").read_text()
+    simulated = yaml.safe_load(text)["services"]
+    assert set(simulated) - set(SERVICES) == {"exchange", "webhook"}
+    for name in ("scheduler", "stream", "alerts"):
+        assert set(simulated[name]) == {"environment", "depends_on"}
+    assert "ports" not in text
+    assert set(SERVICES) - set(simulated) == {"warehouse", "migrate", "provision"}
+
+
+def test_the_image_is_built_of_the_lock_and_holds_no_more_than_it_needs() -> None:
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == [
+        "python:3.13-slim-trixie", "warehouse",
+    ]  # fmt: skip
+    for line in re.findall(r"pip install (.*?) -r |pip install (.*?) \.", DOCKERFILE, re.DOTALL):
+        assert re.search("--require-hashes|--no-deps", "".join(line))
+    lines = (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    assert not any(line.startswith("!.") for line in lines)
+
+
+def test_the_example_of_an_env_names_what_there_is() -> None:
+    text = (PROJECT_ROOT / ".env.example").read_text()
+    names = set(re.findall(r"^# ([A-Z_]+)=", text, re.MULTILINE))
+    secrets = set(
+        re.findall(r"\$\{([A-Z_]+):\?", (PROJECT_ROOT / "docker-compose.yml").read_text())
+    )
+    settings = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}
+    stack = {"POSTGRES_PORT", "METABASE_PORT", "METABASE_VERSION", "INBOX"}
+    assert secrets | stack <= names
+    assert names <= secrets | stack | settings
+    written = re.search(r"^SECRETS=\((.*?)\)", SCRIPT.read_text(), re.DOTALL | re.MULTILINE)
+    assert written
+    assert set(written[1].split()) == secrets
+
+
+# ------------------------------------------------------------------- doctor
+
+FAKE = """\
+#!/bin/sh
+case "$*" in
+    info) {info} ;;
+    "info --format {{{{.MemTotal}}}}") echo {memory} ;;
+    "compose version --short") {version} ;;
+esac
+"""
+FINE = {"info": "true", "memory": 8 << 30, "version": "echo v2.26.1-4"}
+
+
+def doctor(tmp_path: Path, env: str | None, docker: dict[str, object] | None) -> list[str]:
+    """What `make doctor` complains of: an .env, and a Docker (as no machine has all of them)."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in (
+        "bash",
+        "sh",
+        "sed",
+        "tail",
+        "head",
+        "tr",
+        "find",
+        "sort",
+        "grep",
+        "awk",
+        "dirname",
+    ):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    if docker is not None:
+        (tools / "docker").write_text(FAKE.format(**docker))
+        (tools / "docker").chmod(0o755)
+    file = tmp_path / "env"
+    if env is not None:
+        file.write_bytes(env.replace("FREE", str(free_port())).encode())
+        file.chmod(0o600)
+    done = subprocess.run(
+        ["bash", SCRIPT, "doctor"], text=True, capture_output=True, check=False,
+        env={"PATH": str(tools), "ENV_FILE": str(file), "HOME": os.environ["HOME"]},
+    )  # fmt: skip
+    assert (done.returncode == 0) == (done.stderr == "")
+    return done.stderr.replace(str(file), ".env").splitlines()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+PORTS = f"POSTGRES_PORT={free_port()}\nMETABASE_PORT={free_port()}\n"
+
+
+def test_all_is_well(tmp_path: Path) -> None:
+    assert doctor(tmp_path, PORTS + "# a comment\n\nWAREHOUSE_BOOKS='btc_mxn'\n", FINE) == []
+
+
+@pytest.mark.parametrize(
+    ("docker", "said"),
+    [
+        (None, "Docker is not installed"),
+        (
+            {**FINE, "info": "echo Cannot connect >&2; exit 1"},
+            "engine is not running, or this user",
+        ),
+        ({**FINE, "version": "exit 1"}, "Docker has no Compose v2"),
+        ({**FINE, "version": "echo 1.29.2"}, "Docker Compose 1.29.2 is too old"),
+        ({**FINE, "version": "echo v2.3.4"}, "Docker Compose 2.3.4 is too old"),
+        ({**FINE, "memory": 2 << 30}, "Docker has 2048 MiB of memory"),
+    ],
+)
+def test_a_docker_that_will_not_do(
+    tmp_path: Path, docker: dict[str, object] | None, said: str
+) -> None:
+    [line] = doctor(tmp_path, PORTS, docker)
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("WAREHOUSE_BOOKS btc_mxn\n", ".env, line 3: is not NAME=value"),
+        ("a-b=c\n", ".env, line 3: is not NAME=value"),
+        ("A=1\nB=2\nA=3\n", ".env, line 5: A stands twice"),
+        ("A=1\r\n", ".env, line 3: ends with a carriage return"),
+    ],
+)
+def test_an_env_that_is_broken(tmp_path: Path, env: str, said: str) -> None:
+    [line] = doctor(tmp_path, PORTS + env, FINE)
+    assert line.startswith(said)
+
+
+@pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
+def test_a_port_that_is_none(tmp_path: Path, port: str) -> None:
+    [line] = doctor(tmp_path, PORTS.replace("METABASE_PORT=", f"METABASE_PORT={port} #"), FINE)
+    assert line.startswith(".env: METABASE_PORT is no port: ")
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        env = re.sub(r"METABASE_PORT=\d+", f"METABASE_PORT={port}", PORTS)
+        [line] = doctor(tmp_path, env, FINE)
+    assert (
+        line
+        == f"port {port} is taken by another program: put METABASE_PORT=... with a free one into .env"
+    )
+
+
+def test_an_env_that_others_may_read(tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text(PORTS + "POSTGRES_PASSWORD=x\n")
+    file.chmod(0o644)
+    tools = os.environ["PATH"]
+    done = subprocess.run(
+        ["bash", SCRIPT, "doctor"], text=True, capture_output=True, check=False,
+        env={"PATH": tools, "ENV_FILE": str(file), "HOME": os.environ["HOME"]},
+    )  # fmt: skip
+    assert f"others may read it: chmod 600 {file}" in done.stderr
