@@ -47,9 +47,7 @@ def test_every_service_is_watched_and_comes_back(name: str) -> None:
 
 
 def test_all_of_it_fits_into_a_small_laptop() -> None:
-    limits = {
-        name: int(service["mem_limit"].removesuffix("m")) for name, service in SERVICES.items()
-    }
+    limits = [int(service["mem_limit"].removesuffix("m")) for service in SERVICES.values()]
     promised = re.search(r"^MEMORY_MIB=(\d+)$", SCRIPT.read_text(), re.MULTILINE)
     assert promised
     assert sum(limits) <= int(promised[1]) < 4096
@@ -228,10 +226,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = server.getsockname()[1]
         env = re.sub(r"METABASE_PORT=\d+", f"METABASE_PORT={port}", PORTS)
         [line] = doctor(tmp_path, env, FINE)
-    assert (
-        line
-        == f"port {port} is taken by another program: put METABASE_PORT=... with a free one into .env"
-    )
+    assert line.startswith(f"port {port} is taken by another program: put METABASE_PORT=... with")
 
 
 def test_an_env_that_others_may_read(tmp_path: Path) -> None:
