@@ -22,9 +22,9 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 	@cd dbt_project && ../$(BIN)/dbt --quiet build
 	@for question in $(QUESTIONS); do \
 		printf '\n%s\n' "$$question"; \
-		$(BIN)/dashboards ask "$$question" > .warehouse/answer || exit; \
-		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .warehouse/answer; \
-	done; rm -f .warehouse/answer
+		$(BIN)/dashboards ask "$$question" > .venv/answer || exit; \
+		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .venv/answer; \
+	done; rm -f .venv/answer
 	@printf '\n'; $(BIN)/dashboards preview
 	@printf '%s\n' '' 'Next:' \
 		'  .warehouse/dashboards.html                   the dashboards: open it in a browser' \

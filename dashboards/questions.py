@@ -182,9 +182,12 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def parse_question(name: str, text: str) -> Question:
+def parse_question(name: str, text: str | bytes) -> Question:
     """The question in a file's text; raises TerminalError when the file is wrong."""
-    parts = _FRONT_MATTER.match(text)
+    try:
+        parts = _FRONT_MATTER.match(text if isinstance(text, str) else text.decode())
+    except UnicodeDecodeError as error:
+        raise TerminalError(f"question {name}: {error}") from None
     if parts is None:
         raise TerminalError(f"question {name}: does not begin with a /* comment */")
     try:
@@ -218,7 +221,7 @@ def load_questions() -> dict[str, Question]:
     folder = resources.files("dashboards") / "questions"
     files = sorted(folder.iterdir(), key=lambda file: file.name)
     return {
-        name: parse_question(name, file.read_text("utf-8"))
+        name: parse_question(name, file.read_bytes())
         for file in files
         if (name := file.name.removesuffix(".sql")) != file.name
     }

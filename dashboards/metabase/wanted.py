@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from dashboards.charts import Chart, heading
+from dashboards.charts import Chart, axis_title, heading
 from dashboards.definitions import Dashboard, Filter, Tile
 from dashboards.questions import Parameter, Question
 
@@ -165,13 +165,12 @@ def _settings(question: Question) -> Json:
 
 
 def _axes(question: Question, chart: Chart) -> Json:
-    measured = [name for name in chart.y if name not in chart.dashed]
     settings: Json = {
         "graph.dimensions": [chart.x, *([chart.series] if chart.series else [])],
         "graph.metrics": list(chart.y),
         "graph.x_axis.scale": "timeseries" if chart.scale == "time" else "ordinal",
         "graph.x_axis.title_text": heading(chart.x, question.columns.get(chart.x)),
-        "graph.y_axis.title_text": heading(measured[0], question.columns.get(measured[0])),
+        "graph.y_axis.title_text": axis_title(chart, question.columns),
     }
     if question.display == "bar":
         settings["stackable.stack_type"] = "stacked" if chart.stacked else None
