@@ -181,8 +181,9 @@ def export_lake(
         exported = _exported_until(reading, place)
         start = since or exported or _first_window(reading)
         end, run.detail["why"] = _settled_until(reading, start, until, now)
+        run.detail["until"] = max(start or end, end).isoformat()
         if start is not None:
-            run.detail |= {"since": start.isoformat(), "until": max(start, end).isoformat()}
+            run.detail["since"] = start.isoformat()
             for window in _windows(reading, start, end):
                 write = window.as_csv if file_format == "csv" else window.as_parquet
                 store.write(layout.path(window.book, window.start, file_format), write())
