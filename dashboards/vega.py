@@ -152,8 +152,8 @@ def _y(question: Question, chart: Chart, seen: Glimpse) -> Json:
         axis["tickCount"] = 8
     places = [seen.answer.columns.index(name) for name in chart.measured]
     if all(isinstance(row[place], int) for row in seen.answer.rows for place in places):
-        # Of what is counted there are no halves.
-        axis["tickMinStep"] = 1
+        # Of what is counted there are no halves, also where Vega has a tick for one.
+        axis |= {"tickMinStep": 1, "labelExpr": f"datum.value % 1 ? '' : {_SHORT}"}
     y: Json = {
         "field": "y",
         "type": "quantitative",

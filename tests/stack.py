@@ -186,7 +186,7 @@ def test_everything_is_healthy_and_doctor_says_so(stack: Stack) -> None:
     assert len(stack.secrets) == 8
     for service in stack.containers():
         once = service in ("migrate", "provision")
-        assert stack.health(service) == ("exited " if once else "running healthy"), service
+        assert stack.health(service) == ("exited" if once else "running healthy"), service
     assert stack.run("doctor").stdout == "all is well\n"
 
 
