@@ -21,20 +21,20 @@ class Login(NamedTuple):
     name: str
     password: str
     role: Role | None
-    options: str = ""
+    options: tuple[str, ...] = ()
 
 
 def _logins(settings: Settings) -> list[Login]:
     """Those that have a password."""
     # A card that runs for ever, or that writes, is stopped also where Metabase forgets to.
-    reads = "set default_transaction_read_only = on; set statement_timeout = '60s'"
+    reads = ("set default_transaction_read_only = on", "set statement_timeout = '60s'")
     every = [
         Login("loader", settings.login_loader_password.get_secret_value(), "loader"),
         Login("transformer", settings.login_transformer_password.get_secret_value(), "transformer"),
         Login("exporter", settings.login_exporter_password.get_secret_value(), "exporter"),
         Login(
             settings.metabase_reader_user,
-            settings.metabase_reader_password.get_secret_value(),
+            settings.login_metabase_reader_password.get_secret_value(),
             "reader",
             reads,
         ),
@@ -77,7 +77,7 @@ def _ensure(connection: Connection, cursor: Any, login: Login) -> bool:
     if is_new:
         cursor.execute(sql.SQL("create role {name}").format(**parts))
     cursor.execute(sql.SQL("alter role {name} login password {password}").format(**parts))
-    for option in filter(None, login.options.split("; ")):
+    for option in login.options:
         cursor.execute(sql.SQL("alter role {name} ").format(**parts) + sql.SQL(option))
     if login.role:
         role = sql.Identifier(ROLE_PREFIX + login.role)

@@ -166,6 +166,9 @@ class Settings(BaseSettings):
     login_exporter_password: SecretStr = Field(
         SecretStr(""), description="The same for `exporter`, for `dashboards export`"
     )
+    login_metabase_reader_password: SecretStr = Field(
+        SecretStr(""), description="The same for WAREHOUSE_METABASE_READER_USER"
+    )
     login_metabase_password: SecretStr = Field(
         SecretStr(""),
         description="The same for `metabase`, and a database of its own for what Metabase keeps",

@@ -1,4 +1,4 @@
-"""`make test-stack`: the simulated stack, in Docker, from nothing to the end. About 25 minutes.
+"""`make test-stack`: the simulated stack, in Docker, from nothing to the end. About 12 minutes.
 
 It has a project name, ports, secrets and volumes of its own, and takes them away when it is done.
 The tests go on from one another, in their order. No network is needed but for building the images.

@@ -15,7 +15,7 @@ PASSWORDS = {
     "WAREHOUSE_LOGIN_TRANSFORMER_PASSWORD": "trans%former",
     "WAREHOUSE_LOGIN_EXPORTER_PASSWORD": "exporter",
     "WAREHOUSE_LOGIN_METABASE_PASSWORD": "metabase",
-    "WAREHOUSE_METABASE_READER_PASSWORD": "reader",
+    "WAREHOUSE_LOGIN_METABASE_READER_PASSWORD": "reader",
 }
 NAMES = ("loader", "transformer", "exporter", "metabase", "metabase_reader")
 
@@ -86,7 +86,7 @@ def test_a_login_may_what_its_role_may(
 def test_metabase_has_a_database_of_its_own(warehouse: Warehouse) -> None:
     assert ask(warehouse, "metabase", "metabase", "create table mine ()", "metabase") == []
     for name in ("loader", "metabase_reader"):
-        password = PASSWORDS.get(f"WAREHOUSE_LOGIN_{name.upper()}_PASSWORD", "reader")
+        password = PASSWORDS[f"WAREHOUSE_LOGIN_{name.upper()}_PASSWORD"]
         assert ask(warehouse, name, password, "select 1", "metabase") == "OperationalError"
 
 
@@ -116,7 +116,7 @@ def test_a_user_who_may_make_none_is_told(
     try:
         for name, value in {
             "WAREHOUSE_USER": "plain", "WAREHOUSE_PASSWORD": "plain",
-            "WAREHOUSE_METABASE_READER_PASSWORD": "reader",
+            "WAREHOUSE_LOGIN_METABASE_READER_PASSWORD": "reader",
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
         get_settings.cache_clear()
