@@ -75,7 +75,7 @@ down: ## Take the stack down; its data stays
 doctor: ## Say what is wrong with the stack, or would be
 	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh doctor
 
-test-stack: .venv/dev.stamp ## The simulated stack in Docker, end to end (about 12 minutes)
+test-stack: .venv/dev.stamp ## The simulated stack in Docker, end to end (about 15 minutes)
 	$(BIN)/pytest -q -s tests/stack.py
 
 soak: .venv/dev.stamp ## The stream over all books for ten real minutes, twice (about 25 minutes)

@@ -1,4 +1,4 @@
-"""`make test-stack`: the simulated stack, in Docker, from nothing to the end. About 12 minutes.
+"""`make test-stack`: the simulated stack, in Docker, from nothing to the end. About 15 minutes.
 
 It has a project name, ports, secrets and volumes of its own, and takes them away when it is done.
 The tests go on from one another, in their order. No network is needed but for building the images.
@@ -26,6 +26,8 @@ from loader.settings import PROJECT_ROOT
 
 PROJECT = "bitso-warehouse-test"
 JOBS_UID = "10001"
+# Passes through .env, Compose, the entrypoint and cron; nothing uses it here.
+ODD = """a "b" $c ${d} %e \\f #g =h ñ"""
 pytestmark = pytest.mark.timeout(0)
 
 
@@ -49,7 +51,9 @@ class Stack:
         pairs = (
             line.split("=", 1) for line in self.env_file.read_text().splitlines() if "=" in line
         )
-        return {name: value for name, value in pairs if name.endswith(("PASSWORD", "KEY"))}
+        return {
+            name: value.strip("'") for name, value in pairs if name.endswith(("PASSWORD", "KEY"))
+        }
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`make` targets' script, for this stack."""
@@ -157,7 +161,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     sample = PROJECT_ROOT / "seeds" / "sample" / "users.csv"
     (directory / "inbox" / "users.csv").write_bytes(sample.read_bytes())
     lines = [f"{name}={port}" for name, port in made.ports.items()]
-    made.env_file.write_text("\n".join([*lines, f"INBOX={directory}/inbox"]))
+    lines += [f"INBOX={directory}/inbox", f"AWS_SECRET_ACCESS_KEY='{ODD}'"]
+    made.env_file.write_text("\n".join(lines))
     made.env_file.chmod(0o600)
     made.run("compose", "down", "--volumes", "--remove-orphans", check=False)
     say(f"images built in {built():.0f} s")
@@ -183,7 +188,7 @@ def built() -> float:
 
 def test_everything_is_healthy_and_doctor_says_so(stack: Stack) -> None:
     assert stack.env_file.stat().st_mode & 0o077 == 0
-    assert len(stack.secrets) == 8
+    assert len(stack.secrets) == 9
     for service in stack.containers():
         once = service in ("migrate", "provision")
         assert stack.health(service) == ("exited" if once else "running healthy"), service
@@ -261,6 +266,33 @@ def test_cron_runs_jobs_on_their_minutes(stack: Stack) -> None:
     done = docker("exec", stack.containers()["scheduler"], "loader", "status", "--json")
     late = {job["job"]: job["state"] for job in json.loads(done)["jobs"]}
     assert set(late.values()) <= {"fresh", "off"}, late
+
+
+def test_what_jobs_say_is_in_the_log(stack: Stack) -> None:
+    lines = docker("logs", stack.containers()["scheduler"]).splitlines()
+    for job in ("tickers", "transform", "lake export"):
+        assert any(line.startswith(f"{job} | done in ") for line in lines), job
+    assert any(line.startswith("tickers | tickers: all books: ") for line in lines)
+
+
+def test_the_environment_reaches_jobs_as_it_is(stack: Stack) -> None:
+    told = (
+        "from scheduler.job import container_environment as e; "
+        "print(ascii(e()['AWS_SECRET_ACCESS_KEY']))"
+    )
+    scheduler = stack.containers()["scheduler"]
+    assert docker("exec", "--user", "jobs", scheduler, "python", "-c", told).strip() == ascii(ODD)
+    assert "cat: " in docker("exec", scheduler, "cat", "/run/jobs/environment", check=False)
+
+
+def test_a_cron_that_stands_still_is_noticed(stack: Stack) -> None:
+    scheduler = stack.containers()["scheduler"]
+    docker("exec", scheduler, "sh", "-c", 'kill -STOP "$(cat /run/crond.pid)"')
+    stack.wait_for("its end", lambda: stack.health("scheduler") == "running unhealthy", 5)
+    done = stack.run("doctor", check=False)
+    assert (done.returncode, done.stderr) == (1, "scheduler is unhealthy\n")
+    docker("exec", scheduler, "sh", "-c", 'kill -CONT "$(cat /run/crond.pid)"')
+    stack.wait_for("its return", lambda: stack.health("scheduler") == "running healthy", 3)
 
 
 def test_everything_but_cron_is_nobody_in_particular(stack: Stack) -> None:
