@@ -8,6 +8,7 @@ import psycopg2
 from psycopg2 import extensions, sql
 from psycopg2.extensions import connection as Connection
 
+from loader.errors import TerminalError
 from loader.settings import Settings, get_settings
 from loader.warehouse import ROLE_PREFIX, Role, connect
 
@@ -46,8 +47,8 @@ def _logins(settings: Settings) -> list[Login]:
 def apply() -> Iterator[str]:
     """Make the logins that have a password in the settings, or give them that password.
 
-    Yields one line for each that is new, or cannot be made. Passwords reach Postgres hashed, so
-    that no log of its can hold one.
+    Yields one line for each that is new; raises TerminalError where one cannot be made. Passwords
+    reach Postgres hashed, so that no log of its can hold one.
     """
     logins = _logins(get_settings())
     if not logins:
@@ -61,7 +62,8 @@ def apply() -> Iterator[str]:
                     if _ensure(connection, cursor, login):
                         yield f"made the login {login.name}"
                 except psycopg2.errors.InsufficientPrivilege as error:
-                    yield f"no login {login.name}: {str(error).splitlines()[0]}"
+                    why = str(error).splitlines()[0]
+                    raise TerminalError(f"cannot make the login {login.name}: {why}") from None
 
 
 def _ensure(connection: Connection, cursor: Any, login: Login) -> bool:

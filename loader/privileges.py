@@ -1,6 +1,7 @@
 """Least privilege: the roles, and who may do what (`privileges.csv`, the whole matrix)."""
 
 import csv
+import time
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any, get_args
@@ -12,6 +13,16 @@ from psycopg2.extensions import connection as Connection
 from loader.warehouse import ROLE_PREFIX, Role
 
 ROLES: tuple[Role, ...] = get_args(Role)
+
+_ATTEMPTS = 10
+# What becomes of a GRANT while somebody else makes and drops tables: "tuple concurrently updated",
+# a deadlock, a table or an object of the catalogue that is gone.
+_IN_THE_WAY = (
+    psycopg2.errors.InternalError_,
+    psycopg2.errors.DeadlockDetected,
+    psycopg2.errors.UndefinedTable,
+    psycopg2.errors.UndefinedObject,
+)
 
 
 @dataclass(frozen=True)
@@ -48,18 +59,29 @@ def apply(connection: Connection) -> str | None:
     """Make the roles and grant the matrix, in one transaction; repeatable.
 
     Returns None, or one line that says why there are no roles: everything then runs with the
-    connected user's own rights.
+    connected user's own rights. A dbt that swaps tables meanwhile is waited for.
     """
     try:
-        with connection, connection.cursor() as cursor:
-            for role in ROLES:
-                _ensure_role(cursor, role)
-            for rule in matrix():
-                _apply_rule(cursor, rule)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                _apply(connection)
+                break
+            except _IN_THE_WAY:
+                if attempt == _ATTEMPTS:
+                    raise
+                time.sleep(attempt / 2)
     except psycopg2.errors.InsufficientPrivilege as error:
         message = str(error).splitlines()[0]
         return f"no least-privilege roles: {message}; commands run with this user's own rights"
     return None
+
+
+def _apply(connection: Connection) -> None:
+    with connection, connection.cursor() as cursor:
+        for role in ROLES:
+            _ensure_role(cursor, role)
+        for rule in matrix():
+            _apply_rule(cursor, rule)
 
 
 def _identifier(role: Role) -> sql.Identifier:

@@ -4,6 +4,7 @@ Values come from the environment first, then from `.env` in the project's root.
 """
 
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,7 +30,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="WAREHOUSE_",
-        env_file=PROJECT_ROOT / ".env",
         extra="ignore",
         env_ignore_empty=True,
     )
@@ -253,7 +253,9 @@ def get_settings() -> Settings:
     Raises UsageError, naming the variable, when a value does not parse.
     """
     try:
-        return Settings()
+        # Another file than .env, or none, is said by a variable of its own.
+        file = os.environ.get("WAREHOUSE_ENV_FILE", str(PROJECT_ROOT / ".env"))
+        return Settings(_env_file=file)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = f"WAREHOUSE_{first['loc'][0]}".upper()

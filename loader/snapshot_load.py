@@ -86,7 +86,7 @@ def load_inbox() -> Iterator[Run]:
     with (
         closing(connect("loader")) as connection,
         single_flight(connection, JOB),
-        ledger_run(connection, JOB, {"reason": f"{inbox} is empty"}) as run,
+        ledger_run(connection, JOB, {"reason": f"{inbox} holds no .csv or .csv.gz file"}) as run,
     ):
         run.status = "unchanged"
     yield run

@@ -5,11 +5,13 @@ So a new warehouse has data at once, and one that is switched off at night gets 
 
 import subprocess
 import sys
+import time
 
 from loader.errors import WarehouseError
 from loader.status import statuses
-from scheduler.entries import entries
+from scheduler.entries import Entry, entries
 from scheduler.files import STARTED
+from scheduler.job import PAUSE_SECONDS
 
 # Runs in any case: a new image may bring new models. Dashboards need them, and nothing after them.
 MODELS = "transform"
@@ -30,18 +32,26 @@ def main() -> None:
     late = late_jobs()
     for entry in entries():
         name = entry.job.name if entry.job else ""
-        if late is None or name in late or name == MODELS:
-            subprocess.run(
-                [
-                    sys.executable, "-m", "scheduler.job", "--once",
-                    entry.deadline, *entry.command.split(),
-                ],
-                check=False,
-                # the container's log goes along, as it does with cron
-                close_fds=False,
-            )  # fmt: skip
         if name == MODELS:
+            # Cron may be at it already, or Postgres away.
+            while run(entry):
+                time.sleep(min(PAUSE_SECONDS, 10))
             STARTED.touch()
+        elif late is None or name in late:
+            run(entry)
+
+
+def run(entry: Entry) -> int:
+    """Run a job once; its exit code."""
+    return subprocess.run(
+        [
+            sys.executable, "-m", "scheduler.job", "--once", entry.deadline,
+            *entry.command.split(),
+        ],
+        check=False,
+        # the container's log goes along, as it does with cron
+        close_fds=False,
+    ).returncode  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ OVERRUN_SECONDS = 90.0
 def problems() -> Iterator[str]:
     """What is wrong, a line each."""
     if not STARTED.exists():
-        yield "what was due at the start is still running"
+        yield "what is due at the start is not done: the models are not built yet"
     now = time.time()
     silence = now - HEARTBEAT.stat().st_mtime if HEARTBEAT.exists() else now
     if STARTED.exists() and silence > SILENCE_SECONDS:

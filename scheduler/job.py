@@ -19,9 +19,11 @@ from typing import NamedTuple
 
 import requests
 
+from loader.errors import WarehouseError
+from loader.schedule import SCHEDULE
 from scheduler.files import ENVIRONMENT, held, lock_of, slug
 
-TRY_AGAIN = 75
+TRY_AGAIN, NOT_FOUND, TERMINATED = 75, 127, 143
 PAUSE_SECONDS = float(os.environ.get("SCHEDULER_PAUSE_SECONDS", "60"))
 # From asking a run to end to making it.
 GRACE_SECONDS = float(os.environ.get("SCHEDULER_GRACE_SECONDS", "30"))
@@ -72,7 +74,7 @@ class Ping:
         address = f"{self._address}/{event}" if event else self._address
         try:
             requests.post(address, timeout=PING_TIMEOUT_SECONDS).raise_for_status()
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             self._log.say(f"the ping did not go through: {type(error).__name__}")
 
 
@@ -106,21 +108,30 @@ class Runner:
 
     def run(self, *, once: bool) -> int:
         """The exit code of its last try."""
-        while True:
+        while not self._told_to_end.is_set():
             code = self._try()
             left = self._ends_at - time.monotonic()
+            if self.is_out_of_time:
+                return code or 1
             if code != TRY_AGAIN or once or left < PAUSE_SECONDS:
                 return code
             self._log.say(f"trying again in {PAUSE_SECONDS:.0f} s")
-            if self._told_to_end.wait(PAUSE_SECONDS):
-                return code
+            self._told_to_end.wait(PAUSE_SECONDS)
+        return TERMINATED
 
     def _try(self) -> int:
-        self._process = subprocess.Popen(
-            self._job.command, env=self._environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, errors="replace",
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(
+                self._job.command, env=self._environment, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True, errors="replace",
+            )  # fmt: skip
+        except OSError as error:
+            self._log.say(f"cannot be started: {error.strerror}")
+            return NOT_FOUND
+        if self._told_to_end.is_set():
+            # before there was anything to end
+            self.end()
         clock = threading.Timer(max(0.0, self._ends_at - time.monotonic()), self._end_in_time)
         clock.daemon = True
         clock.start()
@@ -138,8 +149,9 @@ class Runner:
     def end(self) -> None:
         """Ask the command and its children to end; make them, a while later."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
             return
+        # Its children may outlive it, and hold its output.
         _signal(process.pid, signal.SIGTERM)
         last = threading.Timer(GRACE_SECONDS, _signal, (process.pid, signal.SIGKILL))
         last.daemon = True
@@ -157,10 +169,24 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
+def is_off(job: Job, environment: dict[str, str]) -> bool:
+    """Whether it is a job that lacks what it needs; a failure each hour would help nobody."""
+    os.environ.update(environment)
+    known = {f"loader {each.typed}": each for each in SCHEDULE}
+    try:
+        return " ".join(job.command) in known and not known[" ".join(job.command)].is_on
+    except WarehouseError:
+        # Settings that cannot be read: the command itself says so.
+        return False
+
+
 def run(job: Job, *, once: bool = False) -> int:
     """Run a job, unless its last run is still at work; returns an exit code."""
     log = Log(job.name)
     environment = {**os.environ, **container_environment()}
+    if is_off(job, environment):
+        log.say("off: what it needs is not set")
+        return 0
     with held(lock_of(job.name)) as lock:
         if lock is None:
             log.say("its last run is still at work: left out")

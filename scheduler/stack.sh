@@ -4,7 +4,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ENV_FILE=${ENV_FILE:-.env}
 SECRETS=(
     POSTGRES_PASSWORD LOADER_PASSWORD TRANSFORMER_PASSWORD EXPORTER_PASSWORD METABASE_DB_PASSWORD
     METABASE_ENCRYPTION_KEY WAREHOUSE_METABASE_PASSWORD WAREHOUSE_METABASE_READER_PASSWORD
@@ -12,11 +11,14 @@ SECRETS=(
 WAIT_SECONDS=900
 MEMORY_MIB=3500
 # From here on Compose knows all that the files say; 2.26 is what they were tried with.
-COMPOSE_VERSION=2.20.0
+COMPOSE_VERSION=2.21.0
 
 PROJECT=${PROJECT:-bitso-warehouse}
 FILES=(-f docker-compose.yml)
-if [ -n "${SIMULATED:-}" ]; then
+if [ -z "${SIMULATED:-}" ]; then
+    ENV_FILE=${ENV_FILE:-.env}
+else
+    ENV_FILE=${ENV_FILE:-.env.simulated}
     PROJECT+=-simulated
     FILES+=(-f tests/docker-compose.simulated.yml)
 fi
@@ -41,28 +43,47 @@ random() {
     printf '%s7\n' "$(LC_ALL=C tr -dc 'A-Za-z0-9' < /dev/urandom | head -c 28 || true)"
 }
 
-write_secrets() {
-    local name missing=()
+missing_secrets() {
+    local name
     for name in "${SECRETS[@]}"; do
-        [ -n "$(value "$name")" ] || missing+=("$name")
+        [ -n "$(value "$name")" ] || echo "$name"
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    # What is in the volume was made with other secrets, and would let nobody in.
-    if docker volume inspect "${PROJECT}_warehouse-data" > /dev/null 2>&1; then
-        die "$ENV_FILE has no ${missing[*]}, but there is data made with it: bring the old $ENV_FILE back, or give the data up with 'docker volume rm ${PROJECT}_warehouse-data'"
+}
+
+# What is in the volume was made with other secrets, and would let nobody in.
+lost_secrets() {
+    local missing
+    missing=$(missing_secrets | tr '\n' ' ')
+    if [ -n "$missing" ] && docker volume inspect "${PROJECT}_warehouse-data" > /dev/null 2>&1; then
+        echo "$ENV_FILE has no ${missing% }, but there is data made with it: bring the old $ENV_FILE back, or give the data up with 'docker volume rm ${PROJECT}_warehouse-data'"
     fi
+}
+
+write_secrets() {
+    local name missing
+    missing=$(missing_secrets)
+    [ -n "$missing" ] || return 0
     (
         umask 077
+        touch "$ENV_FILE"
+        # One that was copied from the example may be open to others.
+        chmod 600 "$ENV_FILE"
+        for name in $missing; do
+            # A line without a value would stand beside the new one.
+            grep -v "^$name=" "$ENV_FILE" > "$ENV_FILE.new" || true
+            cat "$ENV_FILE.new" > "$ENV_FILE"
+            rm "$ENV_FILE.new"
+        done
         [ ! -s "$ENV_FILE" ] || [ -z "$(tail -c 1 "$ENV_FILE")" ] || echo >> "$ENV_FILE"
         [ -s "$ENV_FILE" ] || echo "# Settings and secrets; .env.example tells what may stand here." >> "$ENV_FILE"
-        for name in "${missing[@]}"; do
+        for name in $missing; do
             echo "$name=$(random)" >> "$ENV_FILE"
         done
-        # So that \`dashboards plan\`, typed outside, means the same connection.
+        # So that `dashboards plan`, typed outside, means the same connection.
         [ -n "$(value WAREHOUSE_METABASE_READER_HOST)" ] ||
             echo "WAREHOUSE_METABASE_READER_HOST=warehouse" >> "$ENV_FILE"
     )
-    echo "made ${#missing[@]} secrets in $ENV_FILE"
+    echo "made $(echo "$missing" | wc -l | tr -d ' ') secrets in $ENV_FILE"
 }
 
 # Prints a line for each thing that is wrong with .env.
@@ -86,8 +107,12 @@ env_problems() {
             *" $name "*) echo "$ENV_FILE, line $number: $name stands twice" ;;
         esac
         seen+="$name "
+        # Compose would quote it in its error, from there to the end of the file.
+        if [[ ${line#*=} =~ ^(\'[^\']*|\"[^\"]*)$ ]]; then
+            echo "$ENV_FILE, line $number: $name begins with a quote that does not end"
+        fi
     done < "$ENV_FILE"
-    if [ -n "$(find "$ENV_FILE" -perm /077 2> /dev/null)" ] && [ -n "$(value POSTGRES_PASSWORD)" ]; then
+    if [ -n "$(find "$ENV_FILE" \( -perm -040 -o -perm -004 \))" ] && [ -n "$(value POSTGRES_PASSWORD)" ]; then
         echo "$ENV_FILE holds secrets and others may read it: chmod 600 $ENV_FILE"
     fi
     for name in POSTGRES_PORT METABASE_PORT; do
@@ -138,8 +163,11 @@ problems() {
     env_problems
     port_problem POSTGRES_PORT warehouse 5432
     port_problem METABASE_PORT metabase 3000
-    if [ -z "$found" ] && [ -z "$(env_problems)" ] && [ -n "$(value POSTGRES_PASSWORD)" ]; then
-        compose config --quiet 2>&1 | head -n 1
+    [ -n "$found" ] || lost_secrets
+    if [ -z "$found" ] && [ -z "$(env_problems)" ] && [ -z "$(missing_secrets)" ]; then
+        # What it quotes may be a secret.
+        { compose config --quiet 2>&1 || true; } | head -n 1 |
+            sed -E 's/(unterminated quoted value|in variable name).*/\1/'
     fi
 }
 
@@ -172,11 +200,13 @@ doctor() {
 }
 
 up() {
-    local found id deadline
+    local found id deadline inbox health
     found=$(problems)
     [ -z "$found" ] || die "$found"
     write_secrets
-    mkdir -p "$(value INBOX | grep . || echo inbox)"
+    inbox=$(value INBOX)
+    # Readable by the jobs, who are somebody else.
+    [ -d "${inbox:-inbox}" ] || install -d -m 0755 "${inbox:-inbox}"
     compose up --detach --build --remove-orphans ||
         die "it did not come up: $(running_problems | tr '\n' ';') look at 'docker compose -p $PROJECT logs'"
     echo "waiting for the dashboards"
@@ -190,7 +220,9 @@ up() {
         [ $SECONDS -lt $deadline ] || die "the dashboards are not made yet after $WAIT_SECONDS s: see 'docker compose -p $PROJECT logs provision'"
         sleep 1
     done
-    while compose ps --format '{{.Health}}' | grep . | grep -qv '^healthy$'; do
+    while :; do
+        health=$(compose ps --format '{{.Health}}') || die "Compose does not say how they are: make doctor"
+        echo "$health" | grep . | grep -qv '^healthy$' || break
         found=$(running_problems)
         [ -z "$found" ] || die "$found"
         [ $SECONDS -lt $deadline ] || die "not everything is healthy after $WAIT_SECONDS s: make doctor"
@@ -206,7 +238,8 @@ up() {
 
 case ${1:-} in
     up) up ;;
-    down) compose down --remove-orphans ;;
+    # By name alone: it works without .env as well.
+    down) docker compose -p "$PROJECT" down --remove-orphans ;;
     doctor) doctor ;;
     compose) shift && compose "$@" ;;
     *) die "up, down, doctor or compose" ;;

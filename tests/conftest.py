@@ -23,6 +23,8 @@ from loader.settings import PROJECT_ROOT, get_settings
 from loader.warehouse import Endpoint, Role, connect, migrate
 
 BIN = Path(sys.executable).parent
+# What somebody has in .env is no business of the tests.
+os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
 
 
 @dataclass

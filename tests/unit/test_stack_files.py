@@ -18,6 +18,8 @@ SERVICES: dict[str, Any] = COMPOSE["services"]
 ONCE = {"migrate", "provision"}
 DOCKERFILE = (PROJECT_ROOT / "scheduler" / "Dockerfile").read_text()
 SCRIPT = PROJECT_ROOT / "scheduler" / "stack.sh"
+SECRETS = re.findall(r"\$\{([A-Z_]+):\?", (PROJECT_ROOT / "docker-compose.yml").read_text())
+SECRETS = sorted(set(SECRETS))
 each = pytest.mark.parametrize("name", SERVICES)
 
 # Of the machine outside, or said by the stack itself under another name.
@@ -92,6 +94,10 @@ def test_the_simulation_replaces_nothing_but_what_is_outside() -> None:
     for name in ("scheduler", "stream", "alerts"):
         assert set(simulated[name]) == {"environment", "depends_on"}
     assert "ports" not in text
+    outside = {"WAREHOUSE_LAKE", "WAREHOUSE_PING_URL", "AWS_ACCESS_KEY_ID"}
+    assert outside <= set(simulated["scheduler"]["environment"])
+    for variable, value in simulated["scheduler"]["environment"].items():
+        assert "//" not in value or re.search("//(exchange|webhook):", value), variable
     assert set(SERVICES) - set(simulated) == {"warehouse", "migrate", "provision"}
 
 
@@ -109,9 +115,7 @@ def test_the_image_is_built_of_the_lock_and_holds_no_more_than_it_needs() -> Non
 def test_the_example_of_an_env_names_what_there_is() -> None:
     text = (PROJECT_ROOT / ".env.example").read_text()
     names = set(re.findall(r"^# ([A-Z_]+)=", text, re.MULTILINE))
-    secrets = set(
-        re.findall(r"\$\{([A-Z_]+):\?", (PROJECT_ROOT / "docker-compose.yml").read_text())
-    )
+    secrets = set(SECRETS)
     settings = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}
     stack = {"POSTGRES_PORT", "METABASE_PORT", "METABASE_VERSION", "INBOX"}
     assert secrets | stack <= names
@@ -123,44 +127,45 @@ def test_the_example_of_an_env_names_what_there_is() -> None:
 
 # ------------------------------------------------------------------- doctor
 
+TOOLS = (
+    "bash", "sh", "sed", "tail", "head", "tr", "find", "sort", "grep", "awk", "dirname", "wc",
+    "cat", "rm", "chmod", "touch", "install",
+)  # fmt: skip
+
 FAKE = """\
 #!/bin/sh
 case "$*" in
     info) {info} ;;
     "info --format {{{{.MemTotal}}}}") echo {memory} ;;
     "compose version --short") {version} ;;
+    "volume inspect "*) {volume} ;;
+    *"config --quiet") {config} ;;
+    *" up "*) exit 1 ;;
 esac
 """
-FINE = {"info": "true", "memory": 8 << 30, "version": "echo v2.26.1-4"}
+FINE = {
+    "info": "true", "memory": 8 << 30, "version": "echo v2.26.1-4", "volume": "exit 1",
+    "config": "true",
+}  # fmt: skip
 
 
-def doctor(tmp_path: Path, env: str | None, docker: dict[str, object] | None) -> list[str]:
+def doctor(
+    tmp_path: Path, env: str | None, docker: dict[str, object] | None, command: str = "doctor"
+) -> list[str]:
     """What `make doctor` complains of: an .env, and a Docker (as no machine has all of them)."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in (
-        "bash",
-        "sh",
-        "sed",
-        "tail",
-        "head",
-        "tr",
-        "find",
-        "sort",
-        "grep",
-        "awk",
-        "dirname",
-    ):
+    for name in TOOLS:
         (tools / name).symlink_to(str(shutil.which(name)))
     if docker is not None:
         (tools / "docker").write_text(FAKE.format(**docker))
         (tools / "docker").chmod(0o755)
     file = tmp_path / "env"
     if env is not None:
-        file.write_bytes(env.replace("FREE", str(free_port())).encode())
+        file.write_bytes(env.encode())
         file.chmod(0o600)
     done = subprocess.run(
-        ["bash", SCRIPT, "doctor"], text=True, capture_output=True, check=False,
+        ["bash", SCRIPT, command], text=True, capture_output=True, check=False,
         env={"PATH": str(tools), "ENV_FILE": str(file), "HOME": os.environ["HOME"]},
     )  # fmt: skip
     assert (done.returncode == 0) == (done.stderr == "")
@@ -174,6 +179,43 @@ def free_port() -> int:
 
 
 PORTS = f"POSTGRES_PORT={free_port()}\nMETABASE_PORT={free_port()}\n"
+
+
+def test_what_compose_says_is_told_without_what_it_quotes(tmp_path: Path) -> None:
+    secrets = "".join(f"{name}=x\n" for name in SECRETS)
+    complaint = 'echo "unterminated quoted value \'abc" >&2; exit 15'
+    said = doctor(tmp_path, PORTS + secrets, {**FINE, "config": complaint})
+    assert said == ["unterminated quoted value"]
+
+
+def test_the_first_up_writes_secrets_that_nobody_else_reads(tmp_path: Path) -> None:
+    """Also into a copy of the example, which is open to others and has a blank one."""
+    before = PORTS + "# mine\nPOSTGRES_PASSWORD=\nLOADER_PASSWORD=kept\nWAREHOUSE_BOOKS=btc_mxn"
+    file = tmp_path / "env"
+    [line] = doctor(tmp_path, before, FINE, "up")
+    assert line.startswith("stack: it did not come up")
+    assert file.stat().st_mode & 0o777 == 0o600
+    lines = file.read_text().splitlines()
+    assert [line for line in before.splitlines() if line != "POSTGRES_PASSWORD="] == lines[:5]
+    pairs = dict(line.split("=", 1) for line in lines if "=" in line)
+    assert len(pairs) == len([line for line in lines if "=" in line])
+    assert set(SECRETS) <= set(pairs)
+    assert pairs["LOADER_PASSWORD"] == "kept"
+    made = [pairs[name] for name in SECRETS if name != "LOADER_PASSWORD"]
+    assert len(set(made)) == len(made)
+    assert all(re.fullmatch(r"[A-Za-z0-9]{28}7", secret) for secret in made)
+    again = file.read_text()
+    shutil.rmtree(tmp_path / "bin")
+    doctor(tmp_path, again, FINE, "up")
+    assert file.read_text() == again
+
+
+def test_secrets_that_were_lost_are_not_made_anew(tmp_path: Path) -> None:
+    for command in ("doctor", "up"):
+        [line] = doctor(tmp_path, PORTS, {**FINE, "volume": "true"}, command)
+        assert "bring the old .env back" in line
+        assert (tmp_path / "env").read_text() == PORTS
+        shutil.rmtree(tmp_path / "bin")
 
 
 def test_all_is_well(tmp_path: Path) -> None:
@@ -208,6 +250,7 @@ def test_a_docker_that_will_not_do(
         ("a-b=c\n", ".env, line 3: is not NAME=value"),
         ("A=1\nB=2\nA=3\n", ".env, line 5: A stands twice"),
         ("A=1\r\n", ".env, line 3: ends with a carriage return"),
+        ("A='1\n", ".env, line 3: A begins with a quote that does not end"),
     ],
 )
 def test_an_env_that_is_broken(tmp_path: Path, env: str, said: str) -> None:
