@@ -113,10 +113,10 @@ def test_a_user_who_may_make_none_is_told(
     server: Server, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(server.admin()) as admin, admin.cursor() as cursor:
-        cursor.execute("create role plain login password 'plain'")
+        cursor.execute("create role makes_none login password 'plain'")
     try:
         for name, value in {
-            "WAREHOUSE_USER": "plain", "WAREHOUSE_PASSWORD": "plain",
+            "WAREHOUSE_USER": "makes_none", "WAREHOUSE_PASSWORD": "plain",
             "WAREHOUSE_LOGIN_METABASE_READER_PASSWORD": "reader",
         }.items():  # fmt: skip
             monkeypatch.setenv(name, value)
@@ -127,4 +127,4 @@ def test_a_user_who_may_make_none_is_told(
         monkeypatch.undo()
         warehouse.activate()
         with closing(server.admin()) as admin, admin.cursor() as cursor:
-            cursor.execute("drop role plain")
+            cursor.execute("drop role makes_none")
