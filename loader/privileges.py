@@ -15,6 +15,7 @@ from loader.warehouse import ROLE_PREFIX, Role
 ROLES: tuple[Role, ...] = get_args(Role)
 
 _ATTEMPTS = 10
+_PATIENCE_SECONDS = 60
 # What becomes of a GRANT while somebody else makes and drops tables: "tuple concurrently updated",
 # a deadlock, a table or an object of the catalogue that is gone.
 _IN_THE_WAY = (
@@ -78,10 +79,23 @@ def apply(connection: Connection) -> str | None:
 
 def _apply(connection: Connection) -> None:
     with connection, connection.cursor() as cursor:
+        _wait_for_models(cursor)
         for role in ROLES:
             _ensure_role(cursor, role)
         for rule in matrix():
             _apply_rule(cursor, rule)
+
+
+def _wait_for_models(cursor: Any) -> None:
+    """Let a `loader transform` end first, for a while: a GRANT in between may make it fail."""
+    for _ in range(_PATIENCE_SECONDS * 2):
+        cursor.execute(
+            "select pg_try_advisory_xact_lock(hashtextextended('bitso-warehouse:transform', 0))"
+        )
+        [(is_mine,)] = cursor.fetchall()
+        if is_mine:
+            return
+        time.sleep(0.5)
 
 
 def _identifier(role: Role) -> sql.Identifier:

@@ -1,5 +1,6 @@
 """Least privilege: every cell of privileges.csv holds on a warehouse that was used."""
 
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from loader.embedded import Embedded
 from loader.privileges import ROLES, Rule, matrix
 from loader.profiles import write_profile
 from loader.settings import PROJECT_ROOT
-from loader.warehouse import ROLE_PREFIX, Role, connect
+from loader.warehouse import ROLE_PREFIX, Role, connect, single_flight
 from tests.conftest import Server, Warehouse
 
 TABLE_PRIVILEGES = (
@@ -195,3 +196,15 @@ def test_roles_are_made_by_a_user_with_createrole(tmp_path: Path) -> None:
             assert privileges.apply(connection) is None
     finally:
         embedded.stop()
+
+
+def test_init_waits_for_the_models(warehouse: Warehouse) -> None:
+    """A GRANT beside a dbt that swaps tables: `tuple concurrently updated`, for one of the two."""
+    with closing(connect("loader")) as other, closing(connect()) as connection:
+        with single_flight(other, "transform"):
+            done = threading.Thread(target=privileges.apply, args=(connection,))
+            done.start()
+            done.join(1.5)
+            assert done.is_alive()
+        done.join(10)
+        assert not done.is_alive()
