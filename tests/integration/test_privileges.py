@@ -198,7 +198,8 @@ def test_roles_are_made_by_a_user_with_createrole(tmp_path: Path) -> None:
         embedded.stop()
 
 
-def test_init_waits_for_the_models(warehouse: Warehouse) -> None:
+@pytest.mark.usefixtures("warehouse")
+def test_init_waits_for_the_models() -> None:
     """A GRANT beside a dbt that swaps tables: `tuple concurrently updated`, for one of the two."""
     with closing(connect("loader")) as other, closing(connect()) as connection:
         with single_flight(other, "transform"):
