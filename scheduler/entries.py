@@ -24,7 +24,12 @@ class Entry(NamedTuple):
     @property
     def job(self) -> Job | None:
         """The job of the schedule whose command it is."""
-        return next((job for job in SCHEDULE if f"loader {job.typed}" == self.command), None)
+        return job_of(self.command)
+
+
+def job_of(command: str) -> Job | None:
+    """The job of the schedule that a command runs."""
+    return next((job for job in SCHEDULE if f"loader {job.typed}" == command), None)
 
 
 def entries(path: Path = CRONTAB) -> Iterator[Entry]:

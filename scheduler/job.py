@@ -20,7 +20,7 @@ from typing import NamedTuple
 import requests
 
 from loader.errors import WarehouseError
-from loader.schedule import SCHEDULE
+from scheduler.entries import job_of
 from scheduler.files import ENVIRONMENT, held, lock_of, slug
 
 TRY_AGAIN, NOT_FOUND, TERMINATED = 75, 127, 143
@@ -171,10 +171,11 @@ def _signal(group: int, number: int) -> None:
 
 def is_off(job: Job, environment: dict[str, str]) -> bool:
     """Whether it is a job that lacks what it needs; a failure each hour would help nobody."""
+    # The settings are read from there.
     os.environ.update(environment)
-    known = {f"loader {each.typed}": each for each in SCHEDULE}
+    known = job_of(" ".join(job.command))
     try:
-        return " ".join(job.command) in known and not known[" ".join(job.command)].is_on
+        return known is not None and not known.is_on
     except WarehouseError:
         # Settings that cannot be read: the command itself says so.
         return False
