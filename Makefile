@@ -47,7 +47,7 @@ lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project loader/migrations
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project loader
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder dashboards/questions
 
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own

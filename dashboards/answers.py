@@ -15,11 +15,11 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import new_type, register_type
 
 from dashboards.questions import Question, Value
-from loader.errors import TransientError
-from loader.settings import get_settings
-from loader.warehouse import connect, database_error
+from loader.warehouse.errors import TransientError
+from loader.warehouse.postgres.connection import connect, database_error
+from loader.warehouse.settings import get_settings
 
-Row = tuple[str | int | None, ...]
+AnswerRow = tuple[str | int | None, ...]
 Kind = Literal["number", "date", "instant", "flag", "text"]
 
 _DATE_OID = 1082
@@ -36,7 +36,7 @@ _KINDS: dict[int, Kind] = {
 }
 
 
-class Writer(Protocol):
+class CsvSink(Protocol):
     """Where COPY writes to."""
 
     def write(self, data: bytes, /) -> int:
@@ -48,7 +48,7 @@ class Answer:
     """A question's columns and rows: text, whole numbers and None, nothing else."""
 
     columns: tuple[str, ...]
-    rows: list[Row]
+    rows: list[AnswerRow]
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,14 @@ def glimpse(
 
 
 def copy_answer(
-    connection: Connection, question: Question, values: Mapping[str, Value | None], out: Writer
+    connection: Connection, question: Question, values: Mapping[str, Value | None], out: CsvSink
 ) -> None:
     """Write the answer as CSV, in constant memory."""
     with connection.cursor() as cursor:
         copy_csv(cursor, cursor.mogrify(question.statement, values).decode(), out)
 
 
-def copy_csv(cursor: Cursor, query: str, out: Writer) -> None:
+def copy_csv(cursor: Cursor, query: str, out: CsvSink) -> None:
     """Write a query's rows as CSV: RFC 4180's quoting with a header and LF at line ends.
 
     NULL is an empty field, an empty string is `""`.

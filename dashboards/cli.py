@@ -14,9 +14,9 @@ from dashboards.metabase.provision import Change, Provision
 from dashboards.metabase.session import Session
 from dashboards.preview import preview as write_page
 from dashboards.questions import Parameter, Question, load_questions, nearest
-from loader.commands import CommandGroup
-from loader.errors import TerminalError, UsageError
-from loader.settings import get_settings
+from loader.warehouse.commands import CommandGroup
+from loader.warehouse.errors import TerminalError, UsageError
+from loader.warehouse.settings import get_settings
 
 _WIDTH = {"max_content_width": 100}
 

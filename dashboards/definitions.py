@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dashboards.charts import Strict
 from dashboards.questions import Parameter, Question, load_questions, nearest
-from loader.errors import TerminalError, WarehouseError
+from loader.warehouse.errors import TerminalError, WarehouseError
 
 GRID_COLUMNS = 24
 

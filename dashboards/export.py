@@ -15,10 +15,10 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from dashboards.answers import Writer, copy_answer, copy_csv
+from dashboards.answers import CsvSink, copy_answer, copy_csv
 from dashboards.questions import load_questions
-from loader.errors import TerminalError
-from loader.warehouse import connect, database_error
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres.connection import connect, database_error
 
 # Names with __dbt_ are what a killed dbt run leaves behind.
 _TABLES = """
@@ -96,7 +96,7 @@ def _table_query(connection: Connection, table: str) -> str:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Writer]:
+def whole_file(path: Path) -> Iterator[CsvSink]:
     """A file that appears under its name when it is complete, or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")

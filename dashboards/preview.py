@@ -22,7 +22,7 @@ from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
-from loader.warehouse import database_error
+from loader.warehouse.postgres.connection import database_error
 
 # As many as Metabase draws, and as a person may read.
 CHART_ROWS = 2000

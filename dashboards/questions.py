@@ -18,7 +18,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from dashboards.charts import Chart, Column, Display, Strict
-from loader.errors import TerminalError, UsageError
+from loader.warehouse.errors import TerminalError, UsageError
 
 Value = str | int | date
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from typing import Any
 
-from dashboards.answers import Glimpse, Row
+from dashboards.answers import AnswerRow, Glimpse
 from dashboards.charts import Chart, axis_title, heading, warns
 from dashboards.questions import Question
 
@@ -63,7 +63,7 @@ def _points(question: Question, chart: Chart, seen: Glimpse) -> Iterator[Json]:
             yield {"x": row[place[chart.x]], "y": _float(row, place[name]), "series": series}
 
 
-def _float(row: Row, place: int) -> float | None:
+def _float(row: AnswerRow, place: int) -> float | None:
     """A number that JSON has: a NaN is a gap like NULL."""
     value = row[place]
     number = math.nan if value is None else float(value)

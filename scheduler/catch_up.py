@@ -7,8 +7,8 @@ import subprocess
 import sys
 import time
 
-from loader.errors import WarehouseError
-from loader.status import statuses
+from loader.operations.status import statuses
+from loader.warehouse.errors import WarehouseError
 from scheduler.entries import Entry, entries
 from scheduler.files import STARTED
 from scheduler.job import PAUSE_SECONDS

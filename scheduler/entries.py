@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from loader.schedule import SCHEDULE, Job
+from loader.operations.schedule import SCHEDULE, ScheduledJob
 from scheduler.files import CRONTAB
 
 _LINE = re.compile(
@@ -22,12 +22,12 @@ class Entry(NamedTuple):
     command: str
 
     @property
-    def job(self) -> Job | None:
+    def job(self) -> ScheduledJob | None:
         """The job of the schedule whose command it is."""
         return job_of(self.command)
 
 
-def job_of(command: str) -> Job | None:
+def job_of(command: str) -> ScheduledJob | None:
     """The job of the schedule that a command runs."""
     return next((job for job in SCHEDULE if f"loader {job.typed}" == command), None)
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import requests
 
-from loader.errors import WarehouseError
+from loader.warehouse.errors import WarehouseError
 from scheduler.entries import job_of
 from scheduler.files import ENVIRONMENT, held, lock_of, slug
 
@@ -33,7 +33,7 @@ LOG = 3
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-class Job(NamedTuple):
+class TimedCommand(NamedTuple):
     """What is to run, and for how many seconds at most."""
 
     deadline: float
@@ -97,7 +97,7 @@ class Log:
 class Runner:
     """Runs the command, and sees to it that it ends."""
 
-    def __init__(self, job: Job, environment: dict[str, str], log: Log) -> None:
+    def __init__(self, job: TimedCommand, environment: dict[str, str], log: Log) -> None:
         self._job = job
         self._environment = environment
         self._log = log
@@ -169,7 +169,7 @@ def _signal(group: int, number: int) -> None:
         os.killpg(group, number)
 
 
-def is_off(job: Job, environment: dict[str, str]) -> bool:
+def is_off(job: TimedCommand, environment: dict[str, str]) -> bool:
     """Whether it is a job that lacks what it needs; a failure each hour would help nobody."""
     # The settings are read from there.
     os.environ.update(environment)
@@ -181,7 +181,7 @@ def is_off(job: Job, environment: dict[str, str]) -> bool:
         return False
 
 
-def run(job: Job, *, once: bool = False) -> int:
+def run(job: TimedCommand, *, once: bool = False) -> int:
     """Run a job, unless its last run is still at work; returns an exit code."""
     log = Log(job.name)
     environment = {**os.environ, **container_environment()}
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not given.command:
         parser.error("which command?")
-    return run(Job(given.deadline, tuple(given.command)), once=given.once)
+    return run(TimedCommand(given.deadline, tuple(given.command)), once=given.once)
 
 
 if __name__ == "__main__":

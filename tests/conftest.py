@@ -16,11 +16,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from loader import privileges
-from loader.embedded import SUPERUSER, Embedded
-from loader.profiles import write_profile
-from loader.settings import PROJECT_ROOT, get_settings
-from loader.warehouse import Endpoint, Role, connect, migrate
+from loader.warehouse.postgres import roles as privileges
+from loader.warehouse.postgres.connection import Endpoint, connect
+from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
+from loader.warehouse.postgres.migrate import migrate
+from loader.warehouse.postgres.profiles import write_profile
+from loader.warehouse.postgres.roles import Role
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 BIN = Path(sys.executable).parent
 # What somebody has in .env is no business of the tests.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from loader.sources.records import Body
+from loader.wire.records import Body
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ import psycopg2
 import pytest
 import requests
 
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT
 
 PROJECT = "bitso-warehouse-test"
 JOBS_UID = "10001"

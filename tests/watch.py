@@ -7,8 +7,11 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Any
 
-from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
-from loader.warehouse import connect, single_flight
+from loader.stream.account import JOB, StreamAccount
+from loader.stream.seconds import Sample, Second, Stop, Why
+from loader.warehouse.clock import SECOND
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres.connection import connect
 from tests.conftest import Warehouse
 from tests.exchange.server import Simulator
 
@@ -35,7 +38,7 @@ class Watch:
             closing(connect("loader")) as connection,
             single_flight(connection, JOB, keeps_rows=True),
         ):
-            ledger = Ledger(connection)
+            ledger = StreamAccount(connection)
             lines: list[Second | Stop] = [self._second(books) for _ in range(seconds)]
             ledger.write([*lines, Stop(self.at)] if stops else lines)
 

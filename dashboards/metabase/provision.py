@@ -18,8 +18,8 @@ from dashboards.metabase import found, wanted
 from dashboards.metabase.session import Session
 from dashboards.metabase.wanted import Json
 from dashboards.questions import Question, load_questions
-from loader.errors import TerminalError, TransientError, UsageError
-from loader.settings import Settings
+from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.settings import Settings
 
 _TABLE = re.compile(r"\bmarts\.([a-z_]+)")
 

@@ -10,8 +10,8 @@ from typing import Any
 import requests
 from metabase_api import Metabase_API
 
-from loader.errors import TerminalError, TransientError, UsageError
-from loader.settings import Settings
+from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.settings import Settings
 
 _PASSING = (408, 429, 502, 503, 504)
 _RETRIES = 3

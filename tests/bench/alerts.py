@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import psutil
 
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
 from tests import market
 from tests.bench.stage import SCRIPTS, median, show
 from tests.conftest import Server, Warehouse

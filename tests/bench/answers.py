@@ -6,7 +6,8 @@ from contextlib import closing
 from pathlib import Path
 
 from dashboards.questions import load_questions
-from loader.warehouse import Role, connect
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.roles import Role
 from tests.bench.stage import generate, median, seconds, show
 from tests.conftest import Server, Warehouse
 

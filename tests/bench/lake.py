@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from psycopg2.extras import execute_batch
 
-from loader.lake_export import Window
-from loader.lake_import import import_lake
-from loader.lake_layouts import DEFAULT, PRESETS, WINDOW, Layout, layout_of
-from loader.warehouse import connect
+from loader.lake.export import Window
+from loader.lake.layouts import DEFAULT, PRESETS, WINDOW, Layout, layout_of
+from loader.lake.load import import_lake
+from loader.warehouse.postgres.connection import connect
 from tests import market
 from tests.bench.load import fresh
 from tests.bench.stage import median, psql, seconds, show

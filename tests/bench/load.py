@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg2.extras import execute_batch, execute_values
 
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
 from tests.bench.stage import generate, median, psql, seconds, show
 from tests.conftest import Server, Warehouse
 

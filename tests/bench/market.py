@@ -13,8 +13,8 @@ from typing import Any
 
 from psycopg2.extras import execute_batch
 
-from loader.settings import PROJECT_ROOT
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.bench.load import fresh, url
 from tests.bench.stage import SCRIPTS, median, psql, seconds, show
 from tests.conftest import Server, Warehouse

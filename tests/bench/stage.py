@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from loader.embedded import BIN, Embedded
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.postgres.embedded import BIN, Embedded
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import Server, Warehouse, migrated_server
 
 SCRIPTS = Path(sys.executable).parent

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from loader.sources.records import Body
+from loader.wire.records import Body
 from tests.exchange.bitso import BitsoApi
 from tests.exchange.coincap import KEY, CoinCapApi
 from tests.exchange.coingecko import CoinGeckoApi

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
-from loader.http import Manners, PoliteSession
-from loader.rate_budget import Limits, LocalBudget
-from loader.settings import get_settings
-from loader.sources import bitso, coincap, coingecko
-from loader.sources.coingecko import Listing
-from loader.sources.records import BadRecord, Body, Parsed, Record
+from loader.market import bitso, coincap, coingecko
+from loader.market.coingecko import Listing
+from loader.warehouse.settings import get_settings
+from loader.wire.rate_budget import LocalBudget, RateLimits
+from loader.wire.records import BadRecord, Body, Parsed, Record
+from loader.wire.session import Manners, PoliteSession
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
 from tests.exchange.server import NOON, Simulator
@@ -68,7 +68,7 @@ class Rig:
         self.simulator = simulator
         self.clock = SkippingClock()
         self._manners = Manners(timeout, attempts)
-        self.bitso_budget = LocalBudget("bitso", Limits(50), self.clock)
+        self.bitso_budget = LocalBudget("bitso", RateLimits(50), self.clock)
         self.bitso = bitso.Bitso(
             PoliteSession(
                 "bitso", bitso.judge, self.bitso_budget, manners=self._manners, clock=self.clock
@@ -81,7 +81,7 @@ class Rig:
         session = PoliteSession(
             "coingecko",
             coingecko.judge,
-            LocalBudget("coingecko", Limits(30, freeze=5), self.clock),
+            LocalBudget("coingecko", RateLimits(30, freeze=5), self.clock),
             key_header=(coingecko.KEY_HEADERS[plan], key) if key else None,
             manners=self._manners,
             clock=self.clock,
@@ -94,7 +94,7 @@ class Rig:
         session = PoliteSession(
             "coincap",
             coincap.judge,
-            LocalBudget("coincap", Limits(30, freeze=5), self.clock),
+            LocalBudget("coincap", RateLimits(30, freeze=5), self.clock),
             key_header=("Authorization", f"Bearer {key}"),
             manners=self._manners,
             clock=self.clock,

@@ -14,11 +14,12 @@ from typing import Any
 import psutil
 import pytest
 
-from loader import privileges
-from loader.alerts import deliver
-from loader.embedded import Embedded
-from loader.settings import get_settings
-from loader.warehouse import connect, migrate
+from loader.alerts.sender import deliver
+from loader.warehouse.postgres import roles as privileges
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.embedded import Embedded
+from loader.warehouse.postgres.migrate import migrate
+from loader.warehouse.settings import get_settings
 from tests import market
 from tests.conftest import BIN, Server, Warehouse
 from tests.receiver import Received, Receiver, receiver

@@ -13,8 +13,8 @@ import pytest
 
 from dashboards import answers, export
 from dashboards.questions import load_questions
-from loader.errors import TerminalError
-from loader.warehouse import connect
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres.connection import connect
 from tests.conftest import BIN, Warehouse
 
 # Marts as dbt builds them, with little in them, and two target tables with awkward values.

@@ -10,8 +10,8 @@ import pytest
 
 from dashboards.definitions import load_dashboards
 from dashboards.questions import load_questions
-from loader.cli import main
-from loader.settings import PROJECT_ROOT, Settings
+from loader.cli.main import main
+from loader.warehouse.settings import PROJECT_ROOT, Settings
 from tests.conftest import BIN, Warehouse
 
 README = (PROJECT_ROOT / "README.md").read_text()

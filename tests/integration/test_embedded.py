@@ -16,9 +16,9 @@ import psutil
 import psycopg2
 import pytest
 
-from loader.embedded import BIN, SUPERUSER, Embedded
-from loader.errors import TerminalError
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres.embedded import BIN, SUPERUSER, Embedded
+from loader.warehouse.settings import PROJECT_ROOT
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def test_a_zombie_is_not_a_running_server(embedded: Embedded) -> None:
 
 def test_many_starts_at_once_make_one_server(embedded: Embedded) -> None:
     code = (
-        "import sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "import sys; from pathlib import Path; "
+        "from loader.warehouse.postgres.embedded import Embedded; "
         "print(Embedded(Path(sys.argv[1])).start())"
     )
     starts = [
@@ -127,7 +128,8 @@ def test_many_starts_at_once_make_one_server(embedded: Embedded) -> None:
 
 def test_it_outlives_a_killed_starter(embedded: Embedded) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "import os, signal, sys; from pathlib import Path; "
+        "from loader.warehouse.postgres.embedded import Embedded; "
         "Embedded(Path(sys.argv[1])).start(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(embedded.home)], check=False)
@@ -164,7 +166,9 @@ def test_as_root_a_closed_parent_directory_stays_closed(
     package = BIN.parents[1]
     for part in (package.name, f"{package.name}.libs"):  # the wheel keeps its libraries beside
         shutil.copytree(package.parent / part, closed / part, symlinks=True)
-    monkeypatch.setattr("loader.embedded.BIN", closed / package.name / "pginstall" / "bin")
+    monkeypatch.setattr(
+        "loader.warehouse.postgres.embedded.BIN", closed / package.name / "pginstall" / "bin"
+    )
     port = embedded.start()
     assert _ask(embedded, port, "select 1") == [(1,)]
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
@@ -191,7 +195,8 @@ def test_as_a_plain_user() -> None:
     home.mkdir(mode=0o700)
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
     code = (
-        "import sys; from pathlib import Path; from loader.embedded import Embedded; "
+        "import sys; from pathlib import Path; "
+        "from loader.warehouse.postgres.embedded import Embedded; "
         "server = Embedded(Path(sys.argv[1])); print(server.start()); server.stop()"
     )
     try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.exchange.coincap import DEPRECATED, KEY
 from tests.exchange.market import BOOKS, DEAD_BOOK
 from tests.exchange.server import NOON, SimulatedClock, Simulator

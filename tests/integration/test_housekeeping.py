@@ -11,12 +11,13 @@ import psycopg2
 import pytest
 import yaml
 
-from loader.prune import prune
-from loader.replay import replay
-from loader.schedule import DAY, HOUR, MINUTE, SCHEDULE, Job
-from loader.settings import PROJECT_ROOT, get_settings
-from loader.status import JobStatus, statuses
-from loader.warehouse import connect
+from loader.market.recording import replay
+from loader.operations.prune import prune
+from loader.operations.schedule import SCHEDULE, ScheduledJob
+from loader.operations.status import JobStatus, statuses
+from loader.warehouse.clock import DAY, HOUR, MINUTE
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.conftest import Warehouse
 from tests.market_files import minutes, record
 
@@ -128,7 +129,7 @@ def test_a_retention_of_nothing_keeps_all(
 def test_a_table_in_use_is_left_for_the_next_time(
     warehouse: Warehouse, days: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loader.prune.LOCK_TIMEOUT", "100ms")
+    monkeypatch.setattr("loader.operations.prune.LOCK_TIMEOUT", "100ms")
     say_modelled(warehouse, LONG_DONE, days)
     with closing(connect("transformer")) as reader, reader.cursor() as cursor:
         cursor.execute("select count(*) from raw.bitso_tickers_20260101")
@@ -189,7 +190,7 @@ def test_prune_prints_what_it_did(warehouse: Warehouse, days: int) -> None:
 # ------------------------------------------------------------------- status
 
 NOW = datetime(2026, 1, 5, 13, tzinfo=UTC)
-TICKERS = Job("tickers", MINUTE, 5 * MINUTE, 2 * MINUTE, ("bitso_tickers",))
+TICKERS = ScheduledJob("tickers", MINUTE, 5 * MINUTE, 2 * MINUTE, ("bitso_tickers",))
 
 
 def ran(warehouse: Warehouse, job: str, ago: timedelta, status: str = "succeeded") -> int:
@@ -216,7 +217,7 @@ def received(warehouse: Warehouse, table: str, ago: timedelta, now: datetime = N
     )
 
 
-def state(*jobs: Job) -> JobStatus:
+def state(*jobs: ScheduledJob) -> JobStatus:
     [status] = statuses(jobs or [TICKERS], NOW)
     return status
 
@@ -262,7 +263,7 @@ def test_a_failure_is_no_success_and_its_error_shows_until_the_next(warehouse: W
 
 
 def test_one_table_that_stands_still_is_not_hidden_by_another(warehouse: Warehouse) -> None:
-    job = Job("both", DAY, DAY, HOUR, ("coingecko_exchanges", "coingecko_tickers"))
+    job = ScheduledJob("both", DAY, DAY, HOUR, ("coingecko_exchanges", "coingecko_tickers"))
     ran(warehouse, "both", HOUR)
     received(warehouse, "coingecko_exchanges", HOUR)
     assert state(job).state == "stale"
@@ -275,7 +276,7 @@ def test_one_table_that_stands_still_is_not_hidden_by_another(warehouse: Warehou
 def test_a_job_that_resumes_has_succeeded_when_its_whole_list_is_done(
     warehouse: Warehouse,
 ) -> None:
-    job = Job("exchanges", DAY, 30 * HOUR, resumes=True)
+    job = ScheduledJob("exchanges", DAY, 30 * HOUR, resumes=True)
     run_id = ran(warehouse, "exchanges", HOUR)
     assert state(job).state == "never"
     warehouse.rows(
@@ -288,7 +289,7 @@ def test_a_job_that_resumes_has_succeeded_when_its_whole_list_is_done(
 
 def test_a_job_without_its_key_is_off_and_not_late(warehouse: Warehouse) -> None:
     ran(warehouse, "volumes", MINUTE, "failed")
-    off = state(Job("volumes", HOUR, HOUR, needs=lambda settings: settings.host == "nowhere"))
+    off = state(ScheduledJob("volumes", HOUR, HOUR, needs=lambda ours: ours.host == "nowhere"))
     assert (off.state, off.is_late, off.last_error) == ("off", False, "it broke")
 
 
@@ -352,7 +353,7 @@ def test_a_run_that_is_out_of_time_is_noticed(
 ) -> None:
     ran(warehouse, "prune", MINUTE)
     warehouse.rows("insert into ops.runs (job, started_at) values ('prune', %s)", NOW - age)
-    found = state(Job("prune", DAY, DAY, deadline))
+    found = state(ScheduledJob("prune", DAY, DAY, deadline))
     assert (found.state, found.running_since) == (expected, NOW - age)
     assert found.is_late == (expected == "overrun")
 
@@ -430,7 +431,7 @@ def _freshness() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("job", [job for job in SCHEDULE if job.tables], ids=lambda job: job.name)
-def test_dbt_warns_when_status_calls_it_stale(job: Job) -> None:
+def test_dbt_warns_when_status_calls_it_stale(job: ScheduledJob) -> None:
     freshness = _freshness()
     for table in job.tables:
         limit = freshness[table]["warn_after"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.errors import TerminalError, TransientError
-from loader.http import retry_after
+from loader.warehouse.errors import TerminalError, TransientError
+from loader.wire.session import retry_after
 from tests.exchange.rig import Rig
 from tests.exchange.server import NOON, SimulatedClock, Simulator
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from loader.errors import UsageError
-from loader.lake_export import Format, export_lake
-from loader.lake_import import import_lake
-from loader.lake_layouts import PRESETS, layout_of
+from loader.lake.export import Format, export_lake
+from loader.lake.layouts import PRESETS, layout_of
+from loader.lake.load import import_lake
+from loader.warehouse.errors import UsageError
 from tests import market
 from tests.conftest import Server, Warehouse
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from loader import lake_import
-from loader.errors import RefusedError, UsageError
-from loader.lake_import import import_lake
-from loader.warehouse import Run
+from loader.lake import load as lake_import
+from loader.lake.load import import_lake
+from loader.warehouse.errors import RefusedError, UsageError
+from loader.warehouse.ledger.runs import LedgerRun
 from tests.conftest import Warehouse
 
 HEADER = "orderbook_timestamp,book,bid,ask,spread"
@@ -35,7 +35,7 @@ def write_parquet(root: Path, name: str, **columns: Any) -> Path:
     return path
 
 
-def counts(run: Run) -> tuple[int, int, int, int]:
+def counts(run: LedgerRun) -> tuple[int, int, int, int]:
     return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_none_is_refused_and_the_others_load(
     (tmp_path / "empty.csv").touch()
     (tmp_path / "link.csv").symlink_to(write(tmp_path, "good.csv", ONE))
     write(tmp_path, "wrong.csv", "orderbook_timestamp,bid,ask", "2024-05-28T23:18:01,1,2")
-    runs: list[Run] = []
+    runs: list[LedgerRun] = []
     with pytest.raises(RefusedError, match="5 of 6 files refused"):
         runs.extend(import_lake(tmp_path))
     assert warehouse.rows("select status, detail -> 'refused' from ops.runs")[0][0] == "succeeded"
@@ -156,8 +156,8 @@ def test_a_big_file_that_breaks_off_leaves_nothing_of_itself(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lake_import, "BATCH_ROWS", 10)
-    monkeypatch.setattr("loader.sources.lake.CHUNK_BYTES", 1000)
-    monkeypatch.setattr("loader.sources.lake.LONGEST_LINE", 2000)
+    monkeypatch.setattr("loader.lake.reading.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("loader.lake.reading.LONGEST_LINE", 2000)
     write(tmp_path, "a.csv", ONE)
     lines = [TWO.replace(":02+", f":{n % 60:02}+").replace("18", f"{n // 60}") for n in range(600)]
     write(tmp_path, "b.csv", *lines, "x" * 9000)

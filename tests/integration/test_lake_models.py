@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
 from tests import market
 from tests.conftest import BIN, Warehouse
 

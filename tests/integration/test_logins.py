@@ -6,9 +6,9 @@ from typing import Any
 import psycopg2
 import pytest
 
-from loader import logins
-from loader.errors import TerminalError
-from loader.settings import get_settings
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres import logins
+from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
 
 PASSWORDS = {

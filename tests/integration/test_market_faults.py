@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 from psycopg2.extensions import cursor as Cursor
 
-from loader import market_load
-from loader.errors import TerminalError, TransientError, WarehouseError
-from loader.sources.coingecko import Listing
-from loader.warehouse import Run, connect
+from loader.market import jobs as market_load
+from loader.market.coingecko import Listing
+from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.ledger.runs import LedgerRun
+from loader.warehouse.postgres.connection import connect
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
@@ -30,7 +31,7 @@ FAILURES: dict[str, type[WarehouseError]] = {
 class Job(NamedTuple):
     """A job that asks a source, and what its ledger calls that part of its work."""
 
-    load: Callable[[], Iterator[Run]]
+    load: Callable[[], Iterator[LedgerRun]]
     item: str
     table: str
     key: str

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from loader import market_load
-from loader.errors import TerminalError, TransientError
-from loader.http import Manners
-from loader.settings import get_settings
-from loader.warehouse import connect, single_flight
+from loader.market import jobs as market_load
+from loader.warehouse.errors import TerminalError, TransientError
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import get_settings
+from loader.wire.session import Manners
 from tests.conftest import BIN, Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import PRO_KEY
@@ -32,7 +33,7 @@ def simulator(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setenv("WAREHOUSE_COINGECKO_CALLS_PER_MINUTE", "6000")
         monkeypatch.setenv("WAREHOUSE_MAX_WAIT_SECONDS", "0")
         monkeypatch.setenv("WAREHOUSE_HTTP_ATTEMPTS", "2")
-        monkeypatch.setattr("loader.sources.live._manners", lambda: Manners(5, 2, first_pause=0.01))
+        monkeypatch.setattr("loader.market.live._manners", lambda: Manners(5, 2, first_pause=0.01))
         warehouse.activate()
         yield simulator
     get_settings.cache_clear()

@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
-from loader import market_rows
-from loader.errors import AlreadyRunningError, RefusedError, TransientError, UsageError
-from loader.quarantine import export_rows, redrive
-from loader.replay import replay
-from loader.settings import PROJECT_ROOT
-from loader.sources.records import Body
-from loader.warehouse import Run, connect, copy_rows, single_flight
+from loader.market import rows as market_rows
+from loader.market.recording import replay
+from loader.operations.redrive import export_rows, redrive
+from loader.warehouse.errors import AlreadyRunningError, RefusedError, TransientError, UsageError
+from loader.warehouse.ledger.partitions import TimePartitions
+from loader.warehouse.ledger.runs import LedgerRun, single_flight
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.copy import copy_rows
+from loader.warehouse.settings import PROJECT_ROOT
+from loader.wire.records import Body
 from tests.conftest import BIN, Warehouse
 from tests.market_files import NOON, line, minutes, order_book, record, ticker, tickers
 
@@ -44,7 +47,7 @@ def fingerprint(warehouse: Warehouse) -> dict[str, Any]:
     return found
 
 
-def counts(run: Run) -> tuple[int, int, int, int]:
+def counts(run: LedgerRun) -> tuple[int, int, int, int]:
     return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 
@@ -186,7 +189,7 @@ def test_one_record_that_postgres_refuses_does_not_take_its_batch_along(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if the parser had let it through.
-    monkeypatch.setattr("loader.sources.bitso.positive", lambda _name, value: value)
+    monkeypatch.setattr("loader.market.bitso.positive", lambda _name, value: value)
     bodies = minutes(50)
     bodies[20] = tickers(bodies[20].received_at, ticker(bid="abc"), ticker("eth_mxn"))
     [run] = replay(record(tmp_path / "r.jsonl", bodies))
@@ -295,7 +298,7 @@ def test_a_directory_without_recordings_is_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_an_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loader.replay.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("loader.market.recording.LONGEST_LINE", 1 << 20)
     file = tmp_path / "r.jsonl.gz"
     file.write_bytes(gzip.compress(b" " * (2 << 20)))
     with pytest.raises(RefusedError, match="a line of over 1 MiB"):
@@ -345,9 +348,9 @@ def test_a_lost_database_is_temporary_and_nothing_stays(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = record(tmp_path / "r.jsonl", minutes(30))
-    ensure = market_rows.Days.ensure
+    ensure = TimePartitions.ensure
 
-    def ensure_and_lose(days: market_rows.Days, table: str, wanted: Any) -> None:
+    def ensure_and_lose(days: TimePartitions, table: str, wanted: Any) -> None:
         ensure(days, table, wanted)
         warehouse.rows(
             "select pg_terminate_backend(pid) from pg_stat_activity "
@@ -355,7 +358,7 @@ def test_a_lost_database_is_temporary_and_nothing_stays(
         )
 
     with monkeypatch.context() as patch:
-        patch.setattr(market_rows.Days, "ensure", ensure_and_lose)
+        patch.setattr(TimePartitions, "ensure", ensure_and_lose)
         with pytest.raises(TransientError, match="Postgres"):
             replay_all(file)
     assert warehouse.rows("select status, rows_inserted from ops.runs") == [("failed", 0)]
@@ -424,7 +427,7 @@ def test_a_large_reply_is_written_in_several_batches(
         sizes.append(copy_rows(*arguments))
         return sizes[-1]
 
-    monkeypatch.setattr("loader.market_rows.copy_rows", counted)
+    monkeypatch.setattr("loader.market.rows.copy_rows", counted)
     [run] = replay(record(tmp_path / "r.jsonl", minutes(20)))
     assert counts(run) == (40, 40, 0, 0)
     assert sum(sizes) == 40

@@ -16,7 +16,7 @@ from dashboards import answers, questions
 from dashboards.definitions import load_dashboards
 from dashboards.metabase import found, provision, wanted
 from dashboards.questions import load_questions
-from loader.settings import get_settings
+from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
 from tests.metabase import rig
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards

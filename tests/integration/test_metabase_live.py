@@ -28,7 +28,7 @@ import pytest
 from dashboards.definitions import load_dashboards
 from dashboards.metabase import found, wanted
 from dashboards.questions import load_questions
-from loader.settings import get_settings
+from loader.warehouse.settings import get_settings
 from tests.metabase import rig
 from tests.metabase.difference import Call, differences
 from tests.metabase.rig import Client, Json, applied, dashboards

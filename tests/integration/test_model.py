@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from loader.settings import PROJECT_ROOT
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import BIN, Server, Warehouse
 from tests.snapshot_files import write
 

@@ -18,8 +18,8 @@ from playwright.sync_api import Locator, Page, sync_playwright
 from dashboards import preview
 from dashboards.definitions import Dashboard, load_dashboards, parse_dashboard
 from dashboards.questions import load_questions, parse_question
-from loader.errors import TransientError
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.errors import TransientError
+from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
 from tests.conftest import Warehouse
 from tests.watch import Watch

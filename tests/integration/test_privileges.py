@@ -7,12 +7,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from loader import privileges
-from loader.embedded import Embedded
-from loader.privileges import ROLES, Rule, matrix
-from loader.profiles import write_profile
-from loader.settings import PROJECT_ROOT
-from loader.warehouse import ROLE_PREFIX, Role, connect, single_flight
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres import roles as privileges
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.embedded import Embedded
+from loader.warehouse.postgres.profiles import write_profile
+from loader.warehouse.postgres.roles import ROLE_PREFIX, ROLES, Role, Rule, matrix
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import Server, Warehouse
 
 TABLE_PRIVILEGES = (

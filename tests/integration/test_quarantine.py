@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from loader.errors import RefusedError
-from loader.quarantine import export_rows, redrive
-from loader.snapshot_load import load_snapshots
-from loader.warehouse import Run
+from loader.operations.redrive import export_rows, redrive
+from loader.snapshots.load import load_snapshots
+from loader.warehouse.errors import RefusedError
+from loader.warehouse.ledger.runs import LedgerRun
 from tests.conftest import Warehouse
 from tests.snapshot_files import content, error_of, write
 
@@ -21,7 +21,7 @@ def load(path: Path) -> None:
     list(load_snapshots([path], allow_shrink=True))
 
 
-def counts(run: Run) -> tuple[int, int, int, int]:
+def counts(run: LedgerRun) -> tuple[int, int, int, int]:
     return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 

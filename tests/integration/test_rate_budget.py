@@ -11,19 +11,20 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from loader.errors import TransientError
-from loader.rate_budget import Limits, SharedBudget
-from loader.warehouse import Role, connect
+from loader.warehouse.errors import TransientError
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.roles import Role
+from loader.wire.rate_budget import RateLimits, SharedBudget
 from tests.conftest import Warehouse
 from tests.exchange.rig import ManualClock
 
-LIMITS = Limits(calls=50, max_wait=120)
+LIMITS = RateLimits(calls=50, max_wait=120)
 
 WORKER = """
 import sys, time
-from loader.rate_budget import Limits, SharedBudget
-from loader.warehouse import Role, connect
-budget = SharedBudget("bitso", Limits(calls=10, period=0.5), lambda: connect("loader"))
+from loader.warehouse.postgres.connection import connect
+from loader.wire.rate_budget import RateLimits, SharedBudget
+budget = SharedBudget("bitso", RateLimits(calls=10, period=0.5), lambda: connect("loader"))
 for _ in range(10):
     budget.take()
     print(time.time())

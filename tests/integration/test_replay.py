@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
 from tests.conftest import BIN, Server, Warehouse
 from tests.watch import BOOKS, START, Watch

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from loader.report import report
-from loader.settings import PROJECT_ROOT, get_settings
-from loader.warehouse import connect, single_flight
+from loader.alerts.report import report
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.conftest import Warehouse
 from tests.market import Quote, build, load
 from tests.receiver import Receiver, receiver

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loader.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import BIN, Warehouse
 
 ODD = "a 'b' \"c\" $d `e` %f \\g #h\n=i ñ"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from loader.errors import RefusedError
-from loader.settings import get_settings
-from loader.snapshot_load import load_snapshots
+from loader.snapshots.load import load_snapshots
+from loader.warehouse.errors import RefusedError
+from loader.warehouse.settings import get_settings
 from tests.conftest import BIN, Warehouse
 from tests.snapshot_files import HEADERS, content, error_of, good_rows, write
 

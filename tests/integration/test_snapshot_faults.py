@@ -14,8 +14,8 @@ import psutil
 import psycopg2
 import pytest
 
-from loader.embedded import Embedded
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.embedded import Embedded
 from tests.conftest import BIN, Server, Warehouse, migrated_server
 from tests.snapshot_files import HEADERS, error_of, good_rows, write
 

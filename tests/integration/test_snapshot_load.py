@@ -12,7 +12,7 @@ import psutil
 import psycopg2
 import pytest
 
-from loader.warehouse import connect
+from loader.warehouse.postgres.connection import connect
 from tests.conftest import BIN, Warehouse
 from tests.snapshot_files import HEADERS, content, error_of, good_rows, write
 

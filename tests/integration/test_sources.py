@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import pytest
 
-from loader.errors import NotFoundError, TerminalError, TransientError, WarehouseError
-from loader.sources import bitso, coingecko
-from loader.sources.coingecko import Listing
-from loader.sources.live import open_bitso, open_coincap, open_coingecko
-from loader.sources.records import Body, Record
-from loader.warehouse import connect
+from loader.market import bitso, coingecko
+from loader.market.coingecko import Listing
+from loader.market.live import open_bitso, open_coincap, open_coingecko
+from loader.warehouse.errors import NotFoundError, TerminalError, TransientError, WarehouseError
+from loader.warehouse.postgres.connection import connect
+from loader.wire.records import Body, Record
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY, PRO_KEY

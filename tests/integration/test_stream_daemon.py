@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from loader.http import Manners, PoliteSession
-from loader.rate_budget import Limits, LocalBudget
-from loader.sources import bitso
-from loader.spool import Spool
-from loader.stream import Options, Stream
-from loader.warehouse import connect
+from loader.market import bitso
+from loader.stream.daemon import Options, Stream
+from loader.stream.spool import Spool
+from loader.warehouse.postgres.connection import connect
+from loader.wire.rate_budget import LocalBudget, RateLimits
+from loader.wire.session import Manners, PoliteSession
 from tests.conftest import Warehouse
 from tests.exchange.server import SimulatedClock, Simulator
 from tests.watch import assert_equal_to_the_simulators, assert_exact
@@ -49,7 +49,7 @@ class Rig:
         self.warehouse = warehouse
         self.simulator = simulator
         self.clock = Clock(simulator.clock)
-        budget = LocalBudget("bitso", Limits(600), self.clock)
+        budget = LocalBudget("bitso", RateLimits(600), self.clock)
         environment = simulator.environment
         self.stream = Stream(
             BOOKS,

@@ -18,13 +18,16 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from loader.errors import AlreadyRunningError, TransientError
-from loader.sources.bitso_stream import BadFrame
-from loader.spool import Spool
-from loader.stream import Options, Stream
-from loader.stream_ledger import JOB, SECOND, Ledger, Sample, Second, Stop, Why
-from loader.stream_writer import Writer
-from loader.warehouse import connect, single_flight
+from loader.stream.account import JOB, StreamAccount
+from loader.stream.daemon import Options, Stream
+from loader.stream.frames import BadFrame
+from loader.stream.seconds import Sample, Second, Stop, Why, decode
+from loader.stream.spool import Spool
+from loader.stream.writer import SpoolWriter
+from loader.warehouse.clock import SECOND
+from loader.warehouse.errors import AlreadyRunningError, TransientError
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres.connection import connect
 from tests.conftest import BIN, Server, Warehouse
 from tests.watch import assert_exact
 
@@ -51,13 +54,13 @@ def second(number: int, *missing: str, cause: Any = "resync", books: Any = BOOKS
 
 
 @contextmanager
-def ledger() -> Iterator[Ledger]:
+def ledger() -> Iterator[StreamAccount]:
     """The account, as a process begins on it that has the job's lock."""
     with (
         closing(connect("loader")) as connection,
         single_flight(connection, JOB, keeps_rows=True),
     ):
-        yield Ledger(connection)
+        yield StreamAccount(connection)
 
 
 def gaps(warehouse: Warehouse) -> list[Interval]:
@@ -221,8 +224,6 @@ def test_a_bad_frame_is_in_quarantine_and_settled_by_a_redrive(warehouse: Wareho
            (BadFrame("", "not_json", "why", "\x00\u2028\r\n"),)),
 ])  # fmt: skip
 def test_a_line_of_the_spool_says_it_all(line: Second | Stop) -> None:
-    from loader.stream_ledger import decode  # noqa: PLC0415
-
     assert b"\n" not in line.encode()
     assert decode(line.encode()) == line
 
@@ -242,9 +243,9 @@ def loader_connection() -> Connection:
 @contextmanager
 def writer(
     spool: Path, most_bytes: int = 1 << 20, connect: Callable[[], Connection] = loader_connection
-) -> Iterator[Writer]:
+) -> Iterator[SpoolWriter]:
     """A writer until it has written everything."""
-    writer = Writer(Spool(spool, most_bytes), connect)
+    writer = SpoolWriter(Spool(spool, most_bytes), connect)
     writer.start()
     yield writer
     assert writer.stop(20)
@@ -357,7 +358,7 @@ class Forgetful:
 def test_commits_whose_outcome_is_unknown_are_read_back(
     warehouse: Warehouse, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loader.stream_writer.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
     chance = random.Random(1)
     begun = threading.Event()
     connections = 0
@@ -387,7 +388,7 @@ def test_commits_whose_outcome_is_unknown_are_read_back(
 def test_what_postgres_cannot_hold_does_not_stop_the_rest(
     warehouse: Warehouse, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loader.stream_writer.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
     one = second(1)
     spoilt = Second(one.at, one.until, one.books, {}, (
         one.samples[0], one.samples[1]._replace(payload='"\\u0000"'),
@@ -406,9 +407,9 @@ def test_a_second_one_is_refused_by_the_spool_and_by_the_lock(
         writing.put(second(0))
         wait_until(lambda: runs(warehouse))
         with pytest.raises(AlreadyRunningError, match="it holds"):
-            Writer(Spool(spool), loader_connection).start()
+            SpoolWriter(Spool(spool), loader_connection).start()
         with pytest.raises(AlreadyRunningError, match=r"another stream run is at work \(run \d+"):
-            Writer(Spool(tmp_path / "another"), loader_connection).start()
+            SpoolWriter(Spool(tmp_path / "another"), loader_connection).start()
         writing.put(second(1))
     assert runs(warehouse) == [("succeeded", 0, 2, 4)]
 
@@ -419,7 +420,7 @@ def test_no_start_without_postgres(spool: Path) -> None:
 
     spool.write_bytes(second(0).encode() + b"\n")
     with pytest.raises(TransientError, match="nowhere"):
-        Writer(Spool(spool), unreachable).start()
+        SpoolWriter(Spool(spool), unreachable).start()
     assert spool.read_bytes() == second(0).encode() + b"\n"
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from psycopg2 import sql
 
 from dashboards.cli import main
-from loader.settings import get_settings
+from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
 
 Json = dict[str, Any]

@@ -9,8 +9,8 @@ import click
 import pytest
 from cronsim import CronSim
 
-from loader.cli import main
-from loader.schedule import SCHEDULE
+from loader.cli.main import main
+from loader.operations.schedule import SCHEDULE
 from scheduler.entries import Entry, entries
 from scheduler.files import CRONTAB
 from scheduler.job import seconds

@@ -4,7 +4,7 @@ import pytest
 
 from dashboards.definitions import load_dashboards, parse_dashboard
 from dashboards.questions import load_questions, parse_question
-from loader.errors import TerminalError
+from loader.warehouse.errors import TerminalError
 
 FILE = """\
 title: Users

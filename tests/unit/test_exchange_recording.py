@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.settings import PROJECT_ROOT
-from loader.sources.records import Body, Record
+from loader.warehouse.settings import PROJECT_ROOT
+from loader.wire.records import Body, Record
 from tests.exchange import recording
 from tests.exchange.rig import SOURCES
 from tests.exchange.server import NOON

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.sources.json_text import ShapeError, items_at, read_json, value_at
+from loader.wire.json_text import ShapeError, items_at, read_json, value_at
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),

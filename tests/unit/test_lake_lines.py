@@ -10,9 +10,11 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loader.lake_export import HEADER, Window
-from loader.sources.lake import COLUMNS, _Lines, read_file, read_line
-from loader.sources.records import BadValueError
+from loader.lake.columns import LakeLines
+from loader.lake.export import HEADER, Window
+from loader.lake.lines import COLUMNS, read_line
+from loader.lake.reading import read_file
+from loader.warehouse.values import BadValueError
 
 START = datetime(2024, 5, 28, 23, 10, tzinfo=UTC)
 
@@ -50,7 +52,7 @@ def test_both_readers_take_the_same(lines: list[str]) -> None:
                 expected.append((*read_line(line), number))
             except BadValueError as error:
                 expected.append((number, error.code))
-    chunk = _Lines(None, None).read(pa.array(lines, pa.string()), 1)
+    chunk = LakeLines(None, None).read(pa.array(lines, pa.string()), 1)
     found = [(line.line, line.code) for line in chunk.bad]
     rows = chunk.rows.to_pylist()
     for row in rows:

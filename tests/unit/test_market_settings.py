@@ -2,8 +2,8 @@
 
 import pytest
 
-from loader.errors import UsageError
-from loader.settings import get_settings
+from loader.warehouse.errors import UsageError
+from loader.warehouse.settings import get_settings
 from tests.exchange.rig import settings
 
 

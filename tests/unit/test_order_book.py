@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.order_book import BUY, SELL, Diff, Level, Order, OrderBook, OutOfStepError
-from loader.sources.bitso_stream import (
+from loader.stream.frames import (
     Ack,
     BadFrame,
     KeepAlive,
@@ -19,8 +18,10 @@ from loader.sources.bitso_stream import (
     read_snapshot,
     subscription,
 )
-from loader.sources.records import BadValueError
-from loader.tracked_book import MOST_OLDER, TrackedBook, plain
+from loader.stream.order_book import BUY, SELL, Diff, Level, Order, OrderBook, OutOfStepError
+from loader.stream.tracked_book import MOST_OLDER, TrackedBook
+from loader.warehouse.text import plain
+from loader.warehouse.values import BadValueError
 
 OIDS = st.sampled_from("abcdefgh")
 # Few prices, so that levels are shared, and each written in several ways.

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from dashboards.cli import main
 from dashboards.questions import Parameter, Question, load_questions, nearest, parse_question
-from loader.errors import TerminalError, UsageError
+from loader.warehouse.errors import TerminalError, UsageError
 
 # DESIGN's table: names, parameters in their order, and defaults that are not found in the data.
 QUESTIONS: dict[str, dict[str, str | int | None]] = {

@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from loader.errors import TransientError
-from loader.rate_budget import Limits, LocalBudget
+from loader.warehouse.errors import TransientError
+from loader.wire.rate_budget import LocalBudget, RateLimits
 from tests.exchange.rig import ManualClock
 
-LIMITS = Limits(calls=5, period=60, freeze=60, freeze_ceiling=3600, max_wait=120)
+LIMITS = RateLimits(calls=5, period=60, freeze=60, freeze_ceiling=3600, max_wait=120)
 
 
 def test_no_period_has_more_calls_than_allowed() -> None:

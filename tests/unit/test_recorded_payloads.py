@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from loader.settings import PROJECT_ROOT
-from loader.sources import bitso, coincap, coingecko
-from loader.sources.records import Body, Parsed, Record
+from loader.market import bitso, coincap, coingecko
+from loader.warehouse.settings import PROJECT_ROOT
+from loader.wire.records import Body, Parsed, Record
 
 PAYLOADS = PROJECT_ROOT.parent / "shared" / "reference" / "payloads"
 RECEIVED_AT = datetime(2026, 1, 1, tzinfo=UTC)

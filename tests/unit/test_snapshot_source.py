@@ -14,20 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loader.errors import RefusedError, TransientError
-from loader.snapshot_load import SeenIds
-from loader.sources import snapshots
-from loader.sources.snapshots import (
-    KINDS,
-    BadRow,
-    BadValueError,
-    Row,
-    SnapshotFile,
-    Span,
-    parse_record,
-    readable,
-    recognise,
-)
+from loader.snapshots import grammar, reading
+from loader.snapshots.grammar import KINDS, parse_record, recognise
+from loader.snapshots.load import SeenIds
+from loader.snapshots.reading import BadRow, ExactRow, SnapshotFile, Span
+from loader.warehouse.errors import RefusedError, TransientError
+from loader.warehouse.text import readable
+from loader.warehouse.values import BadValueError
 from tests.snapshot_files import HEADERS, content, good_rows
 
 type_of = {
@@ -128,11 +121,11 @@ def loader_read(path: Path, chunk: int) -> Read:
     good: dict[int, dict[str, object]] = {}
     bad: dict[int, str] = {}
     with pytest.MonkeyPatch.context() as patch, closing(SnapshotFile(path)) as file:
-        patch.setattr(snapshots, "CHUNK_BYTES", chunk)
+        patch.setattr(reading, "CHUNK_BYTES", chunk)
         for record in file.records():
             if isinstance(record, BadRow):
                 bad[record.line] = record.raw
-            elif isinstance(record, Row):
+            elif isinstance(record, ExactRow):
                 fields = from_copy(record.text)[: len(file.columns)]
                 good[record.line] = as_values(file.columns, fields)
             else:
@@ -242,12 +235,12 @@ def test_no_byte_is_lost_whatever_a_file_holds(
     scratch.write_bytes(content(kind, []) + body)
     texts = []
     with pytest.MonkeyPatch.context() as patch, closing(SnapshotFile(scratch)) as file:
-        patch.setattr(snapshots, "CHUNK_BYTES", chunk)
+        patch.setattr(reading, "CHUNK_BYTES", chunk)
         for record in file.records():
             if isinstance(record, Span):
                 texts.append(readable(record.lines))
             else:
-                texts.append(readable(record.raw) if isinstance(record, Row) else record.raw)
+                texts.append(readable(record.raw) if isinstance(record, ExactRow) else record.raw)
     read = [line for text in texts for line in text.split("\n")]
     written = readable(body).split("\n")
     assert [line.rstrip("\r") for line in read if line.strip()] == [
@@ -255,7 +248,7 @@ def test_no_byte_is_lost_whatever_a_file_holds(
     ]
 
 
-def fast_values(field: snapshots.Field) -> st.SearchStrategy[str]:
+def fast_values(field: grammar.Field) -> st.SearchStrategy[str]:
     """What the fast grammar of a field accepts."""
     greedy = re.sub(r"(?<=[?+*}])\+", "", field.grammar.decode())
     return st.from_regex(re.compile(greedy, re.ASCII), fullmatch=True)
@@ -428,12 +421,12 @@ def test_a_first_line_in_another_encoding_is_refused(header: bytes) -> None:
 # --- files -------------------------------------------------------------------------------------
 
 
-def records_of(path: Path) -> list[Span | Row | BadRow]:
+def records_of(path: Path) -> list[Span | ExactRow | BadRow]:
     with closing(SnapshotFile(path)) as file:
         return list(file.records())
 
 
-def lines_of(records: list[Span | Row | BadRow]) -> Iterator[tuple[int, bool]]:
+def lines_of(records: list[Span | ExactRow | BadRow]) -> Iterator[tuple[int, bool]]:
     """Each line a record begins on, and whether it is good."""
     for record in records:
         if isinstance(record, Span):
@@ -442,7 +435,7 @@ def lines_of(records: list[Span | Row | BadRow]) -> Iterator[tuple[int, bool]]:
                 (line, True) for line in range(record.first_line, record.first_line + count)
             )
         else:
-            yield record.line, isinstance(record, Row)
+            yield record.line, isinstance(record, ExactRow)
 
 
 @pytest.mark.parametrize(
@@ -501,7 +494,7 @@ def test_a_quoted_text_may_hold_line_ends_and_the_next_line_keeps_its_number(
     path.write_bytes(content("events", [first, '9,2023-01-02 03:04:05,"a\nb\n\nc",login', last]))
     records = records_of(path)
     assert list(lines_of(records)) == [(2, True), (3, True), (7, True)]
-    assert isinstance(records[1], Row)
+    assert isinstance(records[1], ExactRow)
     assert from_copy(records[1].text)[2] == "a\nb\n\nc"
 
 

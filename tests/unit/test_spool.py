@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.errors import AlreadyRunningError, TerminalError
-from loader.spool import Spool
+from loader.stream.spool import Spool
+from loader.warehouse.errors import AlreadyRunningError, TerminalError
 
 
 @pytest.fixture

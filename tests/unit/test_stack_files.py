@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loader.settings import PROJECT_ROOT, Settings
+from loader.warehouse.settings import PROJECT_ROOT, Settings
 
 COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]

@@ -1,0 +1,1 @@
+"""Observations as files, a file a book and ten minutes: written, and read from old lakes."""

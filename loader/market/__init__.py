@@ -1,0 +1,1 @@
+"""Bitso, CoinGecko and CoinCap by REST, or from a recording: replies -> records -> raw."""

@@ -1,0 +1,76 @@
+"""The live market sources, as the settings want them."""
+
+from collections.abc import Callable
+
+from psycopg2.extensions import connection as Connection
+
+from loader.market import bitso, coincap, coingecko
+from loader.market.bitso import Bitso
+from loader.market.coincap import CoinCap
+from loader.market.coingecko import CoinGecko
+from loader.warehouse.clock import SYSTEM_CLOCK, Clock
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.settings import get_settings
+from loader.wire.rate_budget import LocalBudget, RateLimits, SharedBudget
+from loader.wire.session import Manners, PoliteSession
+
+# Where no limit is a setting: none of the plans of CoinCap is stricter.
+_COINCAP_CALLS_PER_MINUTE = 30
+# Both answer too many calls with a Retry-After, mostly: a short first freeze is enough.
+_SHORT_FREEZE = 5.0
+
+
+def open_bitso(connect: Callable[[], Connection], clock: Clock = SYSTEM_CLOCK) -> Bitso:
+    """Bitso; its budget, for all of this host together, is kept where `connect` leads."""
+    settings = get_settings()
+    limits = RateLimits(settings.bitso_calls_per_minute, max_wait=settings.max_wait_seconds)
+    budget = SharedBudget("bitso", limits, connect, clock)
+    session = PoliteSession("bitso", bitso.judge, budget, manners=_manners(), clock=clock)
+    return Bitso(session, settings.bitso_url)
+
+
+def open_coingecko(clock: Clock = SYSTEM_CLOCK) -> CoinGecko:
+    """CoinGecko of the settings, with or without a key."""
+    settings = get_settings()
+    plan, key = settings.coingecko_plan, settings.coingecko_key.get_secret_value()
+    if plan == "pro" and not key:
+        raise TerminalError("coingecko: its pro plan needs a key: set WAREHOUSE_COINGECKO_KEY")
+    session = PoliteSession(
+        "coingecko",
+        coingecko.judge,
+        _local_budget("coingecko", settings.coingecko_calls_per_minute, clock),
+        key_header=(coingecko.KEY_HEADERS[plan], key) if key else None,
+        manners=_manners(),
+        clock=clock,
+    )
+    return CoinGecko(session, settings.coingecko_url or coingecko.URLS[plan])
+
+
+def open_coincap(clock: Clock = SYSTEM_CLOCK) -> CoinCap:
+    """CoinCap of the settings.
+
+    Raises TerminalError when there is no key.
+    """
+    settings = get_settings()
+    key = settings.coincap_key.get_secret_value()
+    if not key:
+        raise TerminalError("coincap: it needs a key: set WAREHOUSE_COINCAP_KEY")
+    session = PoliteSession(
+        "coincap",
+        coincap.judge,
+        _local_budget("coincap", _COINCAP_CALLS_PER_MINUTE, clock),
+        key_header=("Authorization", f"Bearer {key}"),
+        manners=_manners(),
+        clock=clock,
+    )
+    return CoinCap(session, settings.coincap_url)
+
+
+def _manners() -> Manners:
+    settings = get_settings()
+    return Manners(settings.http_timeout_seconds, settings.http_attempts)
+
+
+def _local_budget(name: str, calls: int, clock: Clock) -> LocalBudget:
+    limits = RateLimits(calls, freeze=_SHORT_FREEZE, max_wait=get_settings().max_wait_seconds)
+    return LocalBudget(name, limits, clock)

@@ -1,0 +1,1 @@
+"""Running it for years: the schedule, its status, transform, prune and redrive."""

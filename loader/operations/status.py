@@ -1,0 +1,177 @@
+"""`loader status`: whether every job of the schedule is on time."""
+
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from prettytable import PrettyTable
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from loader.operations.schedule import SCHEDULE, ScheduledJob
+from loader.warehouse.ledger import cursors
+from loader.warehouse.ledger.monitored import observed_until
+from loader.warehouse.ledger.quarantine import count_open
+from loader.warehouse.postgres.connection import connect
+
+# off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
+# not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died.
+JobState = Literal["fresh", "stale", "never", "overrun", "off"]
+# What the scheduler takes to end a run that is out of time.
+GRACE = timedelta(minutes=1)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """How one job is doing. Lags are in seconds, None while there is nothing to measure from."""
+
+    job: str
+    state: JobState
+    last_success: datetime | None
+    load_lag_seconds: int | None
+    newest_event: datetime | None
+    event_lag_seconds: int | None
+    next_expected: datetime | None
+    running_since: datetime | None
+    rows: int
+    quarantined_open: int
+    last_error: str | None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether somebody should look."""
+        return self.state in ("stale", "never", "overrun")
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields, with times in ISO 8601."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def statuses(
+    jobs: Iterable[ScheduledJob] = SCHEDULE, now: datetime | None = None
+) -> list[JobStatus]:
+    """The state of each job, by the clock of the loader's host."""
+    moment = now or datetime.now(UTC)
+    with closing(connect("loader")) as connection:
+        return [_status(connection, job, moment) for job in jobs]
+
+
+def status_table(jobs: Iterable[JobStatus]) -> str:
+    """The states as a table for people."""
+    table = PrettyTable(align="l")
+    table.field_names = [
+        "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
+        "next expected", "running since", "last error",
+    ]  # fmt: skip
+    for job in jobs:
+        table.add_row([
+            job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
+            _lag_text(job.event_lag_seconds), job.rows, job.quarantined_open,
+            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:60],
+        ])  # fmt: skip
+    return str(table.get_string())
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _lag_text(seconds: int | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=seconds))
+
+
+def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStatus:
+    last_success, rows, last_error = _runs(connection, job)
+    newest = [_newest(connection, table) for table in job.tables]
+    # The oldest of them: a table that stands still, or is empty, is not hidden by another.
+    known = [moment for moment in newest if moment is not None]
+    newest_event = min(known) if known and len(known) == len(newest) else None
+    if job.once_run:
+        with connection.cursor() as cursor:
+            newest_event = observed_until(cursor, job.name)
+    has_event = bool(job.tables) or job.once_run
+    load_lag = _lag(now, last_success)
+    event_lag = _lag(now, newest_event)
+    running_since = _running_since(connection, job)
+    state: JobState = "fresh"
+    if not job.is_on or (job.once_run and not _has_run(connection, job)):
+        state = "off"
+    elif job.deadline and running_since and now - running_since > job.deadline + GRACE:
+        state = "overrun"
+    elif last_success is None:
+        state = "never"
+    elif any(
+        lag is None or timedelta(seconds=lag) > job.stale_after
+        for lag in (load_lag, *([event_lag] if has_event else []))
+    ):
+        state = "stale"
+    return JobStatus(
+        job=job.name,
+        state=state,
+        last_success=last_success,
+        load_lag_seconds=load_lag,
+        newest_event=newest_event,
+        event_lag_seconds=event_lag,
+        next_expected=last_success + job.period if last_success else None,
+        running_since=running_since,
+        rows=rows,
+        quarantined_open=count_open(connection, [*job.tables, *job.set_aside_as]),
+        last_error=last_error,
+    )
+
+
+def _lag(now: datetime, moment: datetime | None) -> int | None:
+    return None if moment is None else max(0, int((now - moment).total_seconds()))
+
+
+def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, int, str | None]:
+    """The last success, the rows it brought, and what went wrong since."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select started_at, finished_at, rows_inserted from ops.runs "
+            "where job = %s and status in ('succeeded', 'unchanged') "
+            "order by started_at desc limit 1",
+            (job.name,),
+        )
+        started_at, finished_at, rows = cursor.fetchone() or (LONG_AGO, None, 0)
+        cursor.execute(
+            "select error from ops.runs "
+            "where job = %s and status in ('failed', 'refused') and started_at > %s "
+            "order by started_at desc limit 1",
+            (job.name, started_at),
+        )
+        [error] = cursor.fetchone() or [None]
+        if job.resumes:
+            finished_at = cursors.done_at(cursor, job.name, cursors.WHOLE_LIST)
+    return finished_at, rows, error
+
+
+def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select min(started_at) from ops.runs where job = %s and status = 'running'",
+            (job.name,),
+        )
+        row: tuple[datetime | None] = cursor.fetchall()[0]
+    return row[0]
+
+
+def _newest(connection: Connection, table: str) -> datetime | None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("select max(received_at) from {}").format(sql.Identifier("raw", table))
+        )
+        row: tuple[datetime | None] = cursor.fetchall()[0]
+    return row[0]
+
+
+def _has_run(connection: Connection, job: ScheduledJob) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("select from ops.runs where job = %s limit 1", (job.name,))
+        return bool(cursor.rowcount)

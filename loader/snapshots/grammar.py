@@ -1,0 +1,207 @@
+"""What the five snapshot files look like: their columns, and what each field may hold.
+
+Each field has a strict grammar over bytes, the fast way, and an exact parser. Both accept the same
+values.
+"""
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import cast
+
+from loader.warehouse.errors import RefusedError
+from loader.warehouse.values import BadValueError
+
+# Keys are indexed, and Postgres indexes no more than 2,704 bytes of two texts and a time.
+LONGEST_TEXT_BYTES = 1000
+# The csv module's own limit would call a long field malformed, here and in an edited export.
+csv.field_size_limit(1 << 24)
+
+# --- fields -----------------------------------------------------------------------------------
+
+_DATE = (
+    rb"(?:(?:19|20)\d\d-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])"
+    rb"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))"
+    rb"|20(?:[02468][048]|[13579][26])-02-29)"
+)
+_TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6}+)?+"
+_ZONE = rb"(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?+)?+"
+# Printable ASCII without comma, quote and backslash, not starting with a space.
+_TEXT = rb"[!#-+\--\[\]-~][ !#-+\--\[\]-~]{0,199}+"
+
+_TIMESTAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?",
+    re.ASCII,
+)
+_INTEGER = re.compile(r"\d{1,19}", re.ASCII)
+_DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise BadValueError("missing_value", "is empty")
+    if len(value.encode()) > LONGEST_TEXT_BYTES:
+        raise BadValueError("too_long", f"is longer than {LONGEST_TEXT_BYTES} bytes")
+    return value
+
+
+def _integer(value: str, largest: int = 2**63 - 1) -> str:
+    _text(value)
+    if not _INTEGER.fullmatch(value) or int(value) > largest:
+        raise BadValueError("bad_number", f"is not a whole number up to {largest}")
+    return value
+
+
+def _level(value: str) -> str:
+    return _integer(value, 2**31 - 1)
+
+
+def _timestamp(value: str) -> str:
+    _text(value)
+    parts = _TIMESTAMP.fullmatch(value)
+    try:
+        if parts:
+            # Only to reject days and hours that do not exist; Postgres reads the text itself.
+            datetime.fromisoformat(f"{parts[1]} {parts[2]}")
+            return value
+    except ValueError:
+        pass
+    raise BadValueError(
+        "bad_time", "is not a time like 2023-08-23 10:00:00.123456+00 (zone optional, then UTC)"
+    )
+
+
+def _amount(value: str) -> str | None:
+    if value == "":
+        return None
+    if _DECIMAL.fullmatch(value):
+        amount = Decimal(value)
+        if not amount:
+            return "0"
+        _, digits, exponent = amount.as_tuple()
+        # Counted by hand: Decimal.normalize() would round to 28 digits first.
+        padding = len(digits) - len("".join(map(str, digits)).rstrip("0"))
+        decimals = -(int(exponent) + padding)
+        if decimals <= 18 and len(digits) - padding - decimals <= 20 and len(value) <= 100:
+            return format(amount, "f")
+    raise BadValueError("bad_number", "is not a decimal of at most 20 digits and 18 decimals")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a file: how the fast grammar and the exact parser read it.
+
+    `parse` takes the decoded field and returns what COPY gets, None for NULL.
+    """
+
+    grammar: bytes
+    parse: Callable[[str], str | None]
+
+
+TEXT = Field(_TEXT, _text)
+ID = Field(rb"\d{1,18}+", _integer)
+LEVEL = Field(rb"\d{1,9}+", _level)
+TIMESTAMP = Field(_DATE + rb"[ T]" + _TIME + _ZONE, _timestamp)
+AMOUNT = Field(rb"(?:-?+\d{1,20}+(?:\.\d{1,18}+)?+)?+", _amount)
+
+# The five kinds of file: their columns, whose names are those of the raw table too.
+KINDS: dict[str, dict[str, Field]] = {
+    "deposits": {
+        "id": ID, "event_timestamp": TIMESTAMP, "user_id": TEXT,
+        "amount": AMOUNT, "currency": TEXT, "tx_status": TEXT,
+    },
+    "withdrawals": {
+        "id": ID, "event_timestamp": TIMESTAMP, "user_id": TEXT,
+        "amount": AMOUNT, "interface": TEXT, "currency": TEXT, "tx_status": TEXT,
+    },
+    "events": {
+        "id": ID, "event_timestamp": TIMESTAMP, "user_id": TEXT, "event_name": TEXT,
+    },
+    "users": {"user_id": TEXT},
+    "user_levels": {
+        "user_id": TEXT, "jurisdiction": TEXT, "level": LEVEL, "event_timestamp": TIMESTAMP,
+    },
+}  # fmt: skip
+
+
+# --- header -----------------------------------------------------------------------------------
+
+
+def recognise(name: str, header: bytes) -> tuple[str, tuple[str, ...]]:
+    """The kind of a file and its columns in their order, from its header line alone.
+
+    Raises RefusedError, naming the file and the columns, when the header is of no kind.
+    """
+    columns = _header_columns(name, header)
+    for kind, fields in KINDS.items():
+        if set(columns) == fields.keys() and len(columns) == len(fields):
+            return kind, columns
+    repeated = sorted({column for column in columns if columns.count(column) > 1})
+    if repeated:
+        raise RefusedError(f"{name}: repeated column {_names(repeated)}")
+    kind = max(KINDS, key=lambda kind: _likeness(KINDS[kind].keys(), columns))
+    unknown = [column for column in columns if column not in KINDS[kind]]
+    missing = [column for column in KINDS[kind] if column not in columns]
+    if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
+        raise RefusedError(f"{name}: column {_names(columns)}: the delimiter must be a comma")
+    problems = [f"unknown column {_names(unknown)}"] if unknown else []
+    problems += [f"missing column {_names(missing)}"] if missing else []
+    raise RefusedError(f"{name}: not a snapshot of {kind}: {', '.join(problems)}")
+
+
+def _header_columns(name: str, header: bytes) -> tuple[str, ...]:
+    try:
+        text = header.removeprefix(b"\xef\xbb\xbf").decode().rstrip("\r\n")
+        columns = tuple(next(csv.reader([text], strict=True), []))
+    except (UnicodeDecodeError, csv.Error):
+        raise RefusedError(f"{name}: the first line is not a CSV header in UTF-8") from None
+    if not columns:
+        raise RefusedError(f"{name}: the first line is blank, not a header")
+    return columns
+
+
+def _likeness(expected: object, columns: tuple[str, ...]) -> tuple[int, int]:
+    wanted = set(cast("set[str]", expected))
+    shared = len(wanted.intersection(columns))
+    return shared, -len(wanted) - len(columns)
+
+
+def _names(columns: object) -> str:
+    return ", ".join(repr(column[:80]) for column in cast("list[str]", columns))
+
+
+# --- rows -------------------------------------------------------------------------------------
+
+
+def parse_record(kind: str, columns: tuple[str, ...], raw: bytes) -> list[str | None]:
+    """Read one CSV record exactly; return its values as Postgres takes them, None for NULL.
+
+    Raises BadValueError with the quarantine's reason.
+    """
+    if b"\0" in raw:
+        raise BadValueError("nul_byte", "the row holds a NUL byte")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise BadValueError("invalid_utf8", f"byte {error.start + 1} is not UTF-8") from None
+    try:
+        [values] = csv.reader([text], strict=True)
+    except (csv.Error, ValueError):
+        raise BadValueError("malformed", "the quotes of the row are not CSV") from None
+    if len(values) != len(columns):
+        raise BadValueError("field_count", f"the row has {len(values)} fields, not {len(columns)}")
+    return [
+        _parse_field(column, KINDS[kind][column], value)
+        for column, value in zip(columns, values, strict=True)
+    ]
+
+
+def _parse_field(column: str, field: Field, value: str) -> str | None:
+    try:
+        return field.parse(value)
+    except BadValueError as error:
+        shown = f" {value[:60]!r}" if value.strip() else ""
+        raise BadValueError(error.code, f"{column}{shown} {error.reason}") from None

@@ -1,1 +1,0 @@
-"""Wire -> raw records. No module of this package speaks SQL."""

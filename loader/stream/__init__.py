@@ -1,0 +1,1 @@
+"""Bitso's WebSocket: every book each second, or a gap that says why not."""

@@ -1,0 +1,205 @@
+"""The account of the stream in Postgres: every second an observation or a gap, exactly once.
+
+What is in the account is what ops.monitored says: a second before `monitored_until` is there, with
+its rows, and is not written again, whoever brings it and however often.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from psycopg2.extensions import connection as Connection
+
+from loader.stream import frames
+from loader.stream.frames import BadFrame
+from loader.stream.market import SAMPLES
+from loader.stream.seconds import Sample, Second, Stop, Why
+from loader.warehouse.clock import MINUTE, SECOND
+from loader.warehouse.ledger import monitored
+from loader.warehouse.ledger.monitored import Gap
+from loader.warehouse.ledger.partitions import TimePartitions
+from loader.warehouse.ledger.quarantine import SetAside, set_aside
+from loader.warehouse.postgres.connection import transaction
+from loader.wire.records import Record
+
+JOB = "stream"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Gap:
+    start: datetime
+    until: datetime
+    why: Why
+
+    def detail(self) -> str | None:
+        if self.why.cause != "database":
+            return self.why.detail
+        seconds = int((self.until - self.start).total_seconds())
+        return f"{seconds} observations dropped: {self.why.detail}"
+
+
+@dataclass
+class _OpenRun:
+    """The run that is open, and what of it is not written yet."""
+
+    run_id: int
+    books: tuple[str, ...]
+    start: datetime
+    # as Postgres has it, and as it will be
+    stored_until: datetime
+    until: datetime
+    inserted: int = 0
+    quarantined: int = 0
+    # by book: the gap that goes on for as long as the next second has the same cause
+    gaps: dict[str, _Gap] = field(default_factory=dict)
+    samples: list[tuple[datetime, Sample]] = field(default_factory=list)
+    touched: dict[tuple[str, datetime], _Gap] = field(default_factory=dict)
+    bad: list[BadFrame] = field(default_factory=list)
+
+    @property
+    def turn(self) -> datetime:
+        """Where its minute ends."""
+        return self.start.replace(second=0) + MINUTE
+
+
+class StreamAccount:
+    """Writes seconds on one connection, which holds the job's lock; each call one transaction.
+
+    After an error nobody knows what was committed: only a new one, which reads it back, goes on.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._days = TimePartitions()
+        self._run: _OpenRun | None = None
+        self.until: datetime | None = None
+        self._last_run: int | None = None
+        self._last_books: tuple[str, ...] = ()
+        self._is_stopped = False
+        with transaction(connection) as cursor:
+            if last := monitored.last_watched(cursor):
+                self.until, self._last_run = last.until, last.run_id
+                self._last_books, self._is_stopped = last.books, last.is_stopped
+
+    def write(self, lines: Iterable[Second | Stop]) -> None:
+        """Write seconds in their order, and where they stop."""
+        with transaction(self._connection) as cursor:
+            for line in lines:
+                if isinstance(line, Stop):
+                    self._stop(cursor, line)
+                elif self.until is None or line.until > self.until:
+                    self._take(cursor, line)
+            self._flush(cursor)
+
+    def _take(self, cursor: Any, second: Second) -> None:
+        if self.until is not None:
+            if second.at > self.until:
+                self._account_for_absence(cursor, second)
+            second = replace(second, at=max(second.at, self.until))
+        run = self._run
+        if run and (run.books != second.books or second.until > run.turn):
+            self._close(cursor)
+        self._add(cursor, second)
+
+    def _account_for_absence(self, cursor: Any, second: Second) -> None:
+        """From where the account ends to a second, for the books that are still watched."""
+        start = self.until
+        assert start is not None
+        # First of all: it ended where the account ends.
+        self._close(cursor)
+        books = tuple(book for book in self._last_books if book in second.books)
+        if not books:
+            return
+        killed_until = start if self._is_stopped else start + SECOND
+        for at, until, why in (
+            (start, killed_until, Why("killed")),
+            (killed_until, second.at, Why("not_running")),
+        ):
+            if at < until:
+                self._add(cursor, Second.missed(at, until, books, why), turns=False)
+        self._close(cursor)
+
+    def _add(self, cursor: Any, second: Second, *, turns: bool = True) -> None:
+        run = self._run or self._open(cursor, second.books, second.at)
+        for sample in second.samples:
+            run.samples.append((second.at, sample))
+            run.gaps.pop(sample.book, None)
+        for book, why in second.gaps.items():
+            gap = run.gaps.get(book)
+            if gap and gap.why == why and gap.until == second.at:
+                gap.until = second.until
+            else:
+                gap = run.gaps[book] = _Gap(second.at, second.until, why)
+            run.touched[book, gap.start] = gap
+        run.bad += second.bad
+        run.until = self.until = second.until
+        if turns and run.until >= run.turn:
+            self._close(cursor)
+
+    def _open(self, cursor: Any, books: tuple[str, ...], at: datetime) -> _OpenRun:
+        run_id = monitored.open_watch(cursor, JOB, books, at)
+        self._run = _OpenRun(run_id, books, at, at, at)
+        self._last_run, self._last_books, self._is_stopped = run_id, books, False
+        return self._run
+
+    def _close(self, cursor: Any) -> None:
+        self._flush(cursor)
+        if self._run:
+            monitored.close_watch(cursor, self._run.run_id)
+            self._run = None
+
+    def _stop(self, cursor: Any, stop: Stop) -> None:
+        if stop.at != self.until:
+            # Of an earlier end, read once more.
+            return
+        self._close(cursor)
+        if self._last_run is not None:
+            monitored.mark_stopped(cursor, self._last_run)
+        self._is_stopped = True
+
+    def _flush(self, cursor: Any) -> None:
+        """Write what the run has gathered."""
+        run = self._run
+        if run is None or run.until == run.stored_until:
+            return
+        monitored.watch_on(cursor, run.run_id, run.stored_until, run.until)
+        run.stored_until = run.until
+        self._copy(run)
+        self._write_gaps(cursor, run)
+        self._quarantine(cursor, run)
+        monitored.count_rows(cursor, run.run_id, run.inserted, run.quarantined)
+
+    def _copy(self, run: _OpenRun) -> None:
+        if not run.samples:
+            return
+        self._days.ensure(SAMPLES.table, {at.date() for at, _ in run.samples})
+        run.inserted += SAMPLES.copy(self._connection, _records(run.samples), run.run_id)
+        run.samples.clear()
+
+    def _write_gaps(self, cursor: Any, run: _OpenRun) -> None:
+        gaps = [
+            Gap(book, gap.start, gap.until, gap.why.cause, gap.detail())
+            for (book, _), gap in run.touched.items()
+        ]
+        monitored.write_gaps(cursor, run.run_id, gaps)
+        run.touched.clear()
+
+    def _quarantine(self, cursor: Any, run: _OpenRun) -> None:
+        rows = [
+            SetAside(bad.book or frames.CHANNEL, bad.code, bad.reason, bad.raw) for bad in run.bad
+        ]
+        # The same bad frame twice is two frames.
+        set_aside(cursor, run.run_id, frames.SOURCE, rows, once=False)
+        run.quarantined += len(run.bad)
+        run.bad.clear()
+
+
+def _records(samples: Iterable[tuple[datetime, Sample]]) -> Iterator[Record]:
+    for at, sample in samples:
+        bid, ask = (None if side is None else Decimal(side) for side in (sample.bid, sample.ask))
+        yield Record(at, sample.book, sample.payload, bid, ask, sample.sequence)

@@ -1,0 +1,183 @@
+"""Bitso's WebSocket: the frames of the channel diff-orders, and the snapshots they go on from.
+
+No snapshot comes on subscribing, a quiet book sends nothing, and an error names no book except in
+its text. Sequences are counted per book.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from loader.stream.order_book import BUY, SELL, Diff, Order, OrderBook
+from loader.warehouse.values import (
+    BadValueError,
+    bad,
+    counter,
+    positive,
+    zero_or_more,
+)
+from loader.wire.json_text import ShapeError, read_json
+from loader.wire.records import required, text
+
+CHANNEL = "diff-orders"
+# What its bad frames are called in quarantine.
+SOURCE = "bitso_stream"
+
+# Where there are numbers that are no integers, they are Decimals; no field of a diff is one.
+_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal).decode
+_SEQUENCES_END = 2**63
+_MOST_MILLISECONDS = 253_402_300_799_999
+_names_book = re.compile(r'"book"\s*:\s*"([a-z0-9]+_[a-z0-9]+)"').search
+
+
+class KeepAlive(NamedTuple):
+    """Nothing happened, and somebody is there."""
+
+
+class Ack(NamedTuple):
+    """A book is subscribed to, now or since before."""
+
+    book: str
+
+
+class Refusal(NamedTuple):
+    """A request was not understood; `book` where the text tells it."""
+
+    book: str
+    reason: str
+
+
+class BadFrame(NamedTuple):
+    """A frame that cannot be taken. Without a `book` it may have been of any of them."""
+
+    book: str
+    code: str
+    reason: str
+    raw: str
+
+
+Frame = Diff | KeepAlive | Ack | Refusal | BadFrame
+
+
+def subscription(book: str, action: str = "subscribe") -> str:
+    """The request for the frames of a book, or for their end."""
+    return json.dumps({"action": action, "book": book, "type": CHANNEL})
+
+
+def read_frame(message: str | bytes) -> Frame:
+    """What a message says; never raises."""
+    if isinstance(message, bytes):
+        shown = message.decode(errors="backslashreplace")
+        return BadFrame(_named(shown), "not_text", "a binary message", shown)
+    try:
+        data = _decode(message)
+    except (ValueError, ArithmeticError, RecursionError):
+        return BadFrame(_named(message), "not_json", _why_not_json(message), message)
+    if not isinstance(data, dict):
+        return BadFrame("", "not_an_object", "an object is expected", message)
+    try:
+        return _diff(data) if data.get("type") == CHANNEL and "payload" in data else _other(data)
+    except BadValueError as error:
+        return BadFrame(_named(message), error.code, str(error), message)
+
+
+def _why_not_json(message: str) -> str:
+    try:
+        read_json(message)
+    except ShapeError as error:
+        return str(error)
+    return "not JSON that can be read"
+
+
+def _named(message: str) -> str:
+    found = _names_book(message)
+    return found[1] if found else ""
+
+
+def _diff(data: dict[str, Any]) -> Diff:
+    book, sequence, entries = data.get("book"), data.get("sequence"), data["payload"]
+    if not isinstance(book, str):
+        bad("not_a_text", "book is not a text")
+    if type(sequence) is not int or not 0 <= sequence < _SEQUENCES_END:
+        sequence = counter("sequence", sequence)
+    if not isinstance(entries, list):
+        bad("not_an_array", "payload is not an array")
+    return Diff(book, sequence, tuple(map(_order, entries)), _milliseconds(data.get("sent")))
+
+
+def _milliseconds(value: Any) -> int:
+    """A time, 0 where there is none: nothing depends on it but what is shown."""
+    return value if type(value) is int and 0 <= value <= _MOST_MILLISECONDS else 0
+
+
+def _order(entry: Any) -> Order:
+    """Open: set; whatever else: gone, whether it still has an amount or not."""
+    if not isinstance(entry, dict):
+        bad("not_an_object", "an entry is not an object")
+    oid = entry.get("o")
+    if not isinstance(oid, str) or not oid:
+        bad("not_a_text", "o is not a text")
+    status = entry.get("s")
+    if status != "open":
+        if not isinstance(status, str):
+            bad("not_a_text", "s is not a text")
+        return Order(oid, BUY, None, None)
+    side = entry.get("t")
+    if type(side) is not int or side not in (BUY, SELL):
+        bad("not_a_side", "t is neither 0 nor 1")
+    return Order(oid, side, positive("r", entry.get("r")), zero_or_more("a", entry.get("a")))
+
+
+def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
+    if "error" in data:
+        reason = str(data["error"])
+        return Refusal(reason.rpartition(" - ")[2] if "book is not supported" in reason else "",
+                       " ".join(reason.split())[:200])  # fmt: skip
+    if "response" in data:
+        book = data.get("book")
+        # "ok", or "Already subscribed to channel: ..."; another action's answer says nothing.
+        is_ours = data.get("type") == CHANNEL and data.get("action") == "subscribe"
+        return Ack(book) if is_ours and isinstance(book, str) else KeepAlive()
+    if data.get("type") != "ka":
+        bad("unknown_frame", f"a frame of an unknown type: {str(data.get('type'))[:40]}")
+    return KeepAlive()
+
+
+def read_snapshot(book: str, reply: str) -> OrderBook:
+    """The book in a reply of REST with `aggregate=false`.
+
+    When it last changed is not in it: its `updated_at` is when the reply was made.
+
+    Raises BadValueError when it is not what it should be.
+    """
+    try:
+        data = _decode(reply)
+    except (ValueError, ArithmeticError, RecursionError):
+        bad("wrong_shape", "the snapshot is not JSON")
+    payload = data.get("payload") if isinstance(data, dict) else None
+    if not isinstance(payload, dict):
+        bad("wrong_shape", "the snapshot has no payload")
+    sequence = counter("sequence", required(payload, "sequence"))
+    return OrderBook(
+        sequence,
+        (
+            order
+            for side, name in ((BUY, "bids"), (SELL, "asks"))
+            for order in _resting(book, side, required(payload, name))
+        ),
+    )
+
+
+def _resting(book: str, side: int, entries: Any) -> Iterator[Order]:
+    if not isinstance(entries, list):
+        bad("not_an_array", "a side is not an array")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            bad("not_an_object", "an order is not an object")
+        if entry.get("book", book) != book:
+            bad("wrong_book", f"{book} was asked for, an order of {entry['book']} came")
+        oid = text(entry, "oid")
+        price, amount = required(entry, "price"), required(entry, "amount")
+        yield Order(oid, side, positive("price", price), zero_or_more("amount", amount))

@@ -1,0 +1,1 @@
+"""The account of all work: the only place that writes to `ops` and that makes partitions."""

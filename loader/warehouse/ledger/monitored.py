@@ -1,0 +1,120 @@
+"""The time that a daemon answers for, second by second: what it watched, and the gaps in it.
+
+A run of such a daemon commits its rows as they come. Its row in `ops.monitored` moves on with
+them, so that a second before `monitored_until` is accounted for, whoever brings it again.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from loader.warehouse.errors import TransientError
+from loader.warehouse.postgres.statements import statement
+
+
+class Watched(NamedTuple):
+    """Where the account ends: its last run, what that watched, and whether it meant to stop."""
+
+    until: datetime
+    run_id: int
+    books: tuple[str, ...]
+    is_stopped: bool
+
+
+class Gap(NamedTuple):
+    """A stretch of whole seconds without an observation, and its cause."""
+
+    book: str
+    since: datetime
+    # the first second after it
+    until: datetime
+    cause: str
+    detail: str | None
+
+
+def last_watched(cursor: Any) -> Watched | None:
+    """Where the account ends; None before its first second."""
+    cursor.execute(
+        "select monitored_until, run_id, books, detail ? 'stopped' "
+        "from ops.monitored inner join ops.runs using (run_id) "
+        "order by monitored_until desc, run_id desc limit 1"
+    )
+    row = cursor.fetchone()
+    return Watched(row[0], row[1], tuple(row[2]), row[3]) if row else None
+
+
+def open_watch(cursor: Any, job: str, books: Sequence[str], at: datetime) -> int:
+    """Begin a run that watches books from a second on; returns its id."""
+    cursor.execute("insert into ops.runs (job) values (%s) returning run_id", (job,))
+    [(run_id,)] = cursor.fetchall()
+    cursor.execute(
+        "insert into ops.monitored (run_id, books, monitored_from, monitored_until) "
+        "values (%s, %s, %s, %s)",
+        (run_id, list(books), at, at),
+    )
+    return int(run_id)
+
+
+def watch_on(cursor: Any, run_id: int, known_until: datetime, until: datetime) -> None:
+    """Move the end of a run's time on from where it is known to be.
+
+    Raises TransientError when it is somewhere else: somebody else wrote the account.
+    """
+    cursor.execute(
+        "update ops.monitored set monitored_until = %s where run_id = %s and monitored_until = %s",
+        (until, run_id, known_until),
+    )
+    if cursor.rowcount != 1:
+        raise TransientError(f"somebody else wrote the account of run {run_id}")
+
+
+def count_rows(cursor: Any, run_id: int, inserted: int, quarantined: int) -> None:
+    """Say how many rows an open run has brought so far."""
+    cursor.execute(
+        "update ops.runs set rows_read = %s, rows_inserted = %s, rows_quarantined = %s "
+        "where run_id = %s",
+        (inserted + quarantined, inserted, quarantined, run_id),
+    )
+
+
+def close_watch(cursor: Any, run_id: int) -> None:
+    """End a run well."""
+    cursor.execute(
+        "update ops.runs set status = 'succeeded', finished_at = clock_timestamp() "
+        "where run_id = %s",
+        (run_id,),
+    )
+
+
+def mark_stopped(cursor: Any, run_id: int) -> None:
+    """Take note that the daemon stopped on purpose after this run."""
+    cursor.execute(
+        "update ops.runs set detail = detail || '{\"stopped\": true}' where run_id = %s",
+        (run_id,),
+    )
+
+
+def write_gaps(cursor: Any, run_id: int, gaps: Iterable[Gap]) -> None:
+    """Write gaps of a run; one that goes on since it was last written grows."""
+    columns = list(zip(*gaps, strict=True))
+    if not columns:
+        return
+    books, since, until, causes, details = map(list, columns)
+    cursor.execute(
+        statement(__package__, "write_gaps"),
+        {
+            "run_id": run_id, "books": books, "since": since, "until": until, "causes": causes,
+            "details": details,
+        },
+    )  # fmt: skip
+
+
+def observed_until(cursor: Any, job: str) -> datetime | None:
+    """Until when a daemon has seen anything: a run of which every second is a gap has not."""
+    cursor.execute(
+        "select monitored_until from ops.monitored inner join ops.runs using (run_id) "
+        "where job = %s and rows_inserted > 0 order by monitored_until desc limit 1",
+        (job,),
+    )
+    row: tuple[datetime] | None = cursor.fetchone()
+    return row[0] if row else None

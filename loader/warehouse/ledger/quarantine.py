@@ -1,0 +1,149 @@
+"""Rows that could not be loaded, each with its reason: set aside, counted, taken out again."""
+
+import csv
+import tempfile
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from loader.warehouse.errors import UsageError
+from loader.warehouse.ledger.runs import LedgerRun
+from loader.warehouse.postgres.copy import copy_rows
+from loader.warehouse.postgres.statements import statement
+from loader.warehouse.text import copy_line, storable
+
+EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
+COPIED = ("run_id", "source", "location", "line_number", "reason_code", "reason", "raw")
+
+
+class SetAside(NamedTuple):
+    """A row for quarantine: `code` is one word for counting, `reason` a sentence for people.
+
+    `location` says where it came from: a file and its line, or what a source calls it. A reply
+    has the instant at which it was received, a file the line.
+    """
+
+    location: str
+    code: str
+    reason: str
+    raw: str
+    line_number: int | None = None
+    received_at: datetime | None = None
+
+    def as_storable(self) -> "SetAside":
+        """The same, its texts such as Postgres can hold."""
+        texts = (storable(self.location), self.code, storable(self.reason), storable(self.raw))
+        return SetAside(*texts, self.line_number, self.received_at)
+
+
+class OpenRow(NamedTuple):
+    """A row in quarantine that no redrive has loaded yet."""
+
+    quarantine_id: int
+    source: str
+    location: str
+    reason_code: str
+    reason: str
+    raw: str
+    received_at: datetime | None
+
+
+def set_aside(
+    cursor: Any, run_id: int, source: str, rows: Sequence[SetAside], *, once: bool = True
+) -> int:
+    """Write rows of a source; returns how many were written.
+
+    With `once`, a row that is there already (the same place, instant and text) is not written
+    again, so that a repeated load adds none. Text that Postgres cannot hold is escaped.
+    """
+    columns = list(zip(*(row.as_storable() for row in rows), strict=True))
+    if not columns:
+        return 0
+    locations, codes, reasons, raws, lines, instants = map(list, columns)
+    cursor.execute(
+        statement(__package__, "set_aside"),
+        {
+            "run_id": run_id, "source": source, "once": once, "codes": codes, "lines": lines,
+            "instants": instants, "locations": locations, "reasons": reasons, "raws": raws,
+        },
+    )  # fmt: skip
+    return int(cursor.rowcount)
+
+
+class QuarantineFile:
+    """Rows on their way to quarantine while COPY is busy with good ones: they wait on disk."""
+
+    def __init__(self, run: LedgerRun, source: str) -> None:
+        self._run = run
+        self._source = source
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (close() does)
+
+    def add(self, row: SetAside) -> None:
+        """Keep a row, and count it."""
+        self._run.rows_quarantined += 1
+        values = (
+            str(self._run.run_id), self._source, row.location, str(row.line_number), row.code,
+            row.reason, row.raw,
+        )  # fmt: skip
+        self._file.write(copy_line(values) + b"\n")
+
+    def write(self, connection: Connection) -> None:
+        """Write them all to Postgres."""
+        self._file.seek(0)
+        copy_rows(connection, sql.Identifier("ops", "quarantine"), COPIED, self._file)
+
+    def close(self) -> None:
+        """Forget them."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_rows(connection: Connection, limit: int | None = None) -> list[OpenRow]:
+    """The rows still in quarantine, oldest first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select quarantine_id, source, location, reason_code, reason, raw, received_at "
+            "from ops.quarantine where redriven_by is null order by quarantine_id limit %s",
+            (limit,),
+        )
+        return [OpenRow(*row) for row in cursor]
+
+
+def count_open(connection: Connection, sources: Sequence[str] | None = None) -> int:
+    """How many rows are still in quarantine; with `sources`, of these only."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select count(*) from ops.quarantine where redriven_by is null "
+            "and (%(sources)s is null or source = any(%(sources)s))",
+            {"sources": None if sources is None else list(sources)},
+        )
+        [(rows,)] = cursor.fetchall()
+    return int(rows)
+
+
+def close_row(cursor: Any, quarantine_id: int, run_id: int) -> None:
+    """Take a row out: the run has loaded it, or found that it is loaded."""
+    cursor.execute(
+        "update ops.quarantine set redriven_by = %s where quarantine_id = %s",
+        (run_id, quarantine_id),
+    )
+
+
+def export_rows(rows: Sequence[OpenRow], path: Path) -> None:
+    """Write open rows as CSV, for somebody to edit the column `raw` and redrive the file."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(EXPORTED)
+            writer.writerows(row[: len(EXPORTED)] for row in rows)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None

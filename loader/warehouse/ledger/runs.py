@@ -1,0 +1,143 @@
+"""The ledger of runs: one at a time of each job, each with one row that says what it did."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection
+
+from loader.warehouse.errors import AlreadyRunningError, RefusedError, WarehouseError
+from loader.warehouse.postgres.connection import (
+    connect,
+    database_error,
+    interruptible,
+    transaction,
+)
+
+
+@contextlib.contextmanager
+def single_flight(connection: Connection, job: str, *, keeps_rows: bool = False) -> Iterator[None]:
+    """Hold the lock of a job for as long as the connection lives.
+
+    Raises AlreadyRunningError when another connection holds it. Who holds it knows that every
+    other run of the job that is still open in the ledger has died, and closes it as failed; that
+    of a job that commits as it goes (`keeps_rows`) as succeeded, with the rows that it has.
+    """
+    lock = f"bitso-warehouse:{job}"
+    with transaction(connection) as cursor:
+        cursor.execute("select pg_try_advisory_lock(hashtextextended(%s, 0))", (lock,))
+        [(is_mine,)] = cursor.fetchall()
+        if not is_mine:
+            cursor.execute(
+                "select run_id, started_at from ops.runs "
+                "where job = %s and status = 'running' order by run_id desc limit 1",
+                (job,),
+            )
+            run = cursor.fetchone()
+            which = f" (run {run[0]}, since {run[1]:%Y-%m-%d %H:%M:%S} UTC)" if run else ""
+            raise AlreadyRunningError(f"another {job} run is at work{which}: try again later")
+        cursor.execute(
+            "update ops.runs set status = %s, finished_at = now(), error = %s "
+            "where job = %s and status = 'running'",
+            (
+                "succeeded" if keeps_rows else "failed",
+                f"the process{' or its connection' * keeps_rows} died before the run ended",
+                job,
+            ),
+        )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(psycopg2.Error):
+            connection.rollback()
+            with transaction(connection) as cursor:
+                cursor.execute("select pg_advisory_unlock(hashtextextended(%s, 0))", (lock,))
+
+
+@contextlib.contextmanager
+def exclusive(*jobs: str) -> Iterator[Connection]:
+    """A connection of the loader's that holds the locks of jobs, and hears signals meanwhile."""
+    with (
+        interruptible(),
+        contextlib.closing(connect("loader")) as connection,
+        contextlib.ExitStack() as locks,
+    ):
+        for job in jobs:
+            locks.enter_context(single_flight(connection, job))
+        yield connection
+
+
+@dataclass
+class LedgerRun:
+    """One row of the ledger, filled in while the work goes on."""
+
+    run_id: int
+    job: str
+    rows_read: int = 0
+    rows_inserted: int = 0
+    rows_duplicate: int = 0
+    rows_quarantined: int = 0
+    status: str = "succeeded"
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def ledger_run(connection: Connection, job: str, detail: dict[str, Any]) -> Iterator[LedgerRun]:
+    """Open a run in a transaction of its own; close it in the transaction of its rows.
+
+    The body works on `connection` and does not commit: leaving it well commits rows and ledger
+    together. An exception rolls the rows back, closes the run as refused or failed with what it
+    had counted, and goes on as a WarehouseError.
+    """
+    with transaction(connection) as cursor:
+        cursor.execute(
+            "insert into ops.runs (job, detail) values (%s, %s) returning run_id",
+            (job, json.dumps(detail)),
+        )
+        [(run_id,)] = cursor.fetchall()
+        run = LedgerRun(run_id, job, detail=detail)
+    try:
+        yield run
+        _close(connection, run, None)
+        connection.commit()
+    except BaseException as error:
+        known = database_error(error) if isinstance(error, psycopg2.Error) else error
+        run.status = "refused" if isinstance(known, RefusedError) else "failed"
+        run.rows_inserted = 0
+        _close_after_error(connection, run, str(known) or type(known).__name__)
+        if known is error:
+            raise
+        raise known from None
+
+
+def _close(connection: Connection, run: LedgerRun, error: str | None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "update ops.runs set finished_at = clock_timestamp(), status = %(status)s, "
+            "rows_read = %(rows_read)s, rows_inserted = %(rows_inserted)s, "
+            "rows_duplicate = %(rows_duplicate)s, rows_quarantined = %(rows_quarantined)s, "
+            "error = %(error)s, detail = %(detail)s "
+            "where run_id = %(run_id)s and status = 'running'",
+            {**vars(run), "detail": json.dumps(run.detail), "error": error},
+        )
+
+
+def _close_after_error(connection: Connection, run: LedgerRun, error: str) -> None:
+    """Record the failure, on a new connection when the old one is gone.
+
+    When Postgres itself is gone the run stays open: the next run of the job closes it.
+    """
+    with contextlib.suppress(psycopg2.Error):
+        connection.rollback()
+        _close(connection, run, error)
+        connection.commit()
+        return
+    with (
+        contextlib.suppress(psycopg2.Error, WarehouseError),
+        contextlib.closing(connect("loader")) as another,
+    ):
+        _close(another, run, error)
+        another.commit()

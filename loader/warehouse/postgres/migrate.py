@@ -1,0 +1,52 @@
+"""The schema of raw and ops, brought up to date by numbered files that are applied once."""
+
+import contextlib
+from importlib import resources
+
+import psycopg2
+
+from loader.warehouse.postgres.connection import connect, endpoint, open_connection
+from loader.warehouse.postgres.embedded import create_database
+from loader.warehouse.settings import get_settings
+
+
+def migrate() -> list[str]:
+    """Bring the schema up to date, each migration in a transaction of its own.
+
+    Returns the names of those applied now. Two callers at once take turns.
+    """
+    _ensure_database()
+    applied = []
+    with contextlib.closing(connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_lock(hashtextextended('bitso-warehouse:migrate', 0))")
+        cursor.execute("create schema if not exists ops")
+        cursor.execute(
+            "create table if not exists ops.migrations ("
+            "name text primary key, applied_at timestamptz not null default now())"
+        )
+        connection.commit()
+        cursor.execute("select name from ops.migrations")
+        known = {name for (name,) in cursor}
+        files = resources.files("loader.warehouse.postgres") / "migrations"
+        for file in sorted(files.iterdir(), key=lambda file: file.name):
+            if not file.name.endswith(".sql") or file.name in known:
+                continue
+            cursor.execute(file.read_text())
+            cursor.execute("insert into ops.migrations (name) values (%s)", (file.name,))
+            connection.commit()
+            applied.append(file.name)
+    return applied
+
+
+def _ensure_database() -> None:
+    """Make the database on the embedded server; elsewhere it is there or the error says so."""
+    if get_settings().host:
+        return
+    where = endpoint()
+    with contextlib.closing(open_connection(where._replace(db="postgres"))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("select from pg_database where datname = %s", (where.db,))
+            if cursor.rowcount == 0:
+                with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
+                    cursor.execute(create_database(where.db))

@@ -1,0 +1,262 @@
+"""Every environment variable, in one place.
+
+Values come from the environment first, then from `.env` in the project's root.
+"""
+
+import json
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from loader.warehouse.errors import UsageError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+# Whatever has a host and no query; sources put their paths behind it.
+Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
+SocketUrl = Annotated[str, Field(pattern=r"^wss?://[^/?#@\s]+(/[^?#\s]*)?$")]
+Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
+
+Channel = Annotated[str, Field(pattern=r"^[^,\s](.*[^,\s])?$")]
+
+
+class Settings(BaseSettings):
+    """What can be set from outside; the README's table is made from this class."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WAREHOUSE_",
+        extra="ignore",
+        env_ignore_empty=True,
+    )
+
+    host: str | None = Field(None, description="A Postgres 17 or newer; unset: the embedded one")
+    port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Its port; unset: 5432, or the embedded server's own choice",
+    )
+    user: str = Field("warehouse", description="The user to connect as")
+    password: SecretStr = Field(
+        SecretStr(""), description="Its password; the embedded server makes its own"
+    )
+    db: str = Field("warehouse", description="The database")
+    home: Path = Field(
+        PROJECT_ROOT / ".warehouse", description="Where the embedded server keeps its data"
+    )
+    profiles_dir: Path = Field(
+        PROJECT_ROOT / "dbt_project",
+        description="Where `loader init` writes dbt's profiles.yml",
+    )
+    statement_timeout_seconds: int = Field(
+        3600, ge=0, description="Longest a statement of the loader may take; 0: no limit"
+    )
+    question_timeout_seconds: int = Field(
+        30, ge=0, description="Longest a question may take; 0: no limit"
+    )
+    bad_rows_percent: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="A file with a larger share of bad rows (and over 20) is refused",
+    )
+    snapshots_kept: int = Field(
+        3, ge=1, description="Snapshots of each kind kept in raw, the current one included"
+    )
+    books: Annotated[tuple[Book, ...], NoDecode] = Field(
+        ("btc_mxn", "usd_mxn"),
+        min_length=1,
+        description="The books to watch, as Bitso writes them, separated by commas",
+    )
+    bitso_url: Url = Field("https://api.bitso.com/v3", description="Where Bitso's REST API is")
+    bitso_calls_per_minute: int = Field(
+        50,
+        ge=1,
+        le=60,
+        description="Calls to Bitso a minute, all processes of this host together",
+    )
+    bitso_stream_url: SocketUrl = Field(
+        "wss://ws.bitso.com", description="Where Bitso's WebSocket is"
+    )
+    stream_depth: int = Field(
+        10, ge=0, le=1000, description="Price levels a side that a sample of the stream holds"
+    )
+    stream_check_seconds: float = Field(
+        180.0, gt=0, description="How often the stream's books are held against the ticker"
+    )
+    stream_spool_dir: Path = Field(
+        PROJECT_ROOT / ".warehouse" / "spool",
+        description="Where the stream keeps the seconds that are not in Postgres yet",
+    )
+    stream_spool_mib: int = Field(
+        256,
+        ge=1,
+        description="The most that it keeps there, in MiB; later seconds become gaps",
+    )
+    inbox: Path | None = Field(
+        None,
+        description="Where `loader snapshots` without a name looks for files; "
+        "unset: it must be told",
+    )
+    lake: str | None = Field(
+        None,
+        description="Where `loader lake export` writes: a directory, or s3://bucket/path "
+        "(with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY); unset: nowhere",
+    )
+    coingecko_plan: Literal["demo", "pro"] = Field(
+        "demo", description="What CoinGecko's key is for; `demo` also without a key"
+    )
+    coingecko_url: Url | None = Field(
+        None, description="Where CoinGecko's API is; unset: the host of the plan"
+    )
+    coingecko_key: SecretStr = Field(SecretStr(""), description="CoinGecko's key, if there is one")
+    coingecko_calls_per_minute: int = Field(
+        30, ge=1, description="Calls to CoinGecko a minute; a key may allow more"
+    )
+    coincap_url: Url = Field("https://rest.coincap.io/v3", description="Where CoinCap's API is")
+    coincap_key: SecretStr = Field(
+        SecretStr(""), description="CoinCap's key; without one its exchanges are left out"
+    )
+    http_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        description="Longest to wait for a connection and between two pieces of a reply; "
+        "a whole reply may take three times that",
+    )
+    http_attempts: int = Field(
+        4, ge=1, description="Times a call is made before a passing error is taken for lasting"
+    )
+    max_wait_seconds: float = Field(
+        120.0,
+        ge=0,
+        description="Longest to wait before one call, whatever a source asks for: "
+        "beyond it the command ends with exit code 75",
+    )
+    alert_channels: Annotated[dict[Channel, tuple[SecretStr, ...]], NoDecode] = Field(
+        {},
+        description="Where alerts go, as JSON: the channels that the thresholds name, each with "
+        'one address or a list, as apprise writes them: {"default": ["jsons://host/path"]}',
+    )
+    alert_oldest_minutes: float = Field(
+        60.0,
+        gt=0,
+        description="An alert that opened longer ago when it is first seen is not sent",
+    )
+    alert_retry_hours: float = Field(
+        24.0, gt=0, description="How long a message that does not go through is tried again"
+    )
+    ping_url: SecretStr = Field(
+        SecretStr(""),
+        description="Scheduled jobs tell it of each run, as healthchecks.io has it: "
+        "<it>/<job>/start, then <it>/<job> or <it>/<job>/fail; unset: nobody is told",
+    )
+    login_loader_password: SecretStr = Field(
+        SecretStr(""),
+        description="`loader init` makes the login `loader`, which may what the loader may; "
+        "unset: no such login",
+    )
+    login_transformer_password: SecretStr = Field(
+        SecretStr(""), description="The same for `transformer`, dbt's login"
+    )
+    login_exporter_password: SecretStr = Field(
+        SecretStr(""), description="The same for `exporter`, for `dashboards export`"
+    )
+    login_metabase_reader_password: SecretStr = Field(
+        SecretStr(""), description="The same for WAREHOUSE_METABASE_READER_USER"
+    )
+    login_metabase_password: SecretStr = Field(
+        SecretStr(""),
+        description="The same for `metabase`, and a database of its own for what Metabase keeps",
+    )
+    metabase_url: Url = Field(
+        "http://127.0.0.1:3000", description="Where `dashboards apply` finds Metabase"
+    )
+    metabase_email: str = Field(
+        "admin@example.com", description="The account of Metabase's administrator, made if new"
+    )
+    metabase_password: SecretStr = Field(SecretStr(""), description="Its password")
+    metabase_timeout_seconds: float = Field(
+        30.0, gt=0, description="Longest to wait for one answer of Metabase"
+    )
+    metabase_wait_seconds: float = Field(
+        300.0, ge=0, description="Longest to wait until Metabase is ready, and has seen the tables"
+    )
+    metabase_reader_host: str | None = Field(
+        None, description="Where Metabase finds the warehouse; unset: WAREHOUSE_HOST"
+    )
+    metabase_reader_port: int | None = Field(
+        None, ge=1, le=65535, description="Its port there; unset: WAREHOUSE_PORT"
+    )
+    metabase_reader_db: str | None = Field(
+        None, description="The database there; unset: WAREHOUSE_DB"
+    )
+    metabase_reader_user: str = Field(
+        "metabase_reader", description="The login that Metabase reads with"
+    )
+    metabase_reader_password: SecretStr = Field(SecretStr(""), description="Its password")
+    keep_days_bitso_tickers: int = Field(
+        90, ge=0, description="Days of raw tickers that `loader prune` keeps; 0: all"
+    )
+    keep_days_bitso_order_books: int = Field(
+        30, ge=0, description="Days of raw order books, the stream's samples included; 0: all"
+    )
+    keep_days_spread_observations: int = Field(
+        0, ge=0, description="Days of imported observations, whole months of them; 0: all"
+    )
+    keep_days_bitso_books: int = Field(
+        400, ge=0, description="Days of raw listings of Bitso's books; 0: all"
+    )
+    keep_days_coingecko_exchanges: int = Field(
+        400, ge=0, description="Days of raw exchanges; 0: all"
+    )
+    keep_days_coingecko_tickers: int = Field(
+        90, ge=0, description="Days of raw tickers of exchanges; 0: all"
+    )
+    keep_days_coincap_exchanges: int = Field(
+        400, ge=0, description="Days of raw exchange volumes; 0: all"
+    )
+
+    @field_validator("books", mode="before")
+    @classmethod
+    def _split_books(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(book.strip() for book in value.split(","))
+        return value
+
+    @field_validator("alert_channels", mode="before")
+    @classmethod
+    def _read_channels(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            channels = json.loads(value)
+        except ValueError:
+            # what is wrong and where would quote the addresses
+            channels = None
+        if not isinstance(channels, dict):
+            raise PydanticCustomError("alert_channels", "not a JSON object")
+        return {
+            name: (addresses,) if isinstance(addresses, str) else addresses
+            for name, addresses in channels.items()
+        }
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once.
+
+    Raises UsageError, naming the variable, when a value does not parse.
+    """
+    try:
+        # Another file than .env, or none, is said by a variable of its own.
+        file = os.environ.get("WAREHOUSE_ENV_FILE", str(PROJECT_ROOT / ".env"))
+        return Settings(_env_file=file)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = f"WAREHOUSE_{first['loc'][0]}".upper()
+        raise UsageError(f"{name}: {first['msg']}") from None

@@ -1,0 +1,65 @@
+r"""Text on its way out: into COPY, into a text column, onto a terminal, as a decimal.
+
+What a place cannot hold is written as \xNN or \uNNNN, so that nothing is lost and nothing acts.
+"""
+
+import os
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+
+
+def copy_text(text: str) -> str:
+    """A value for COPY's text format with commas between the values."""
+    # Nearly every value has none of the others: looking for a backslash first is what it costs.
+    text = text.replace("\\", "\\\\").replace(",", "\\,")
+    return text.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def copy_line(values: Iterable[str | None]) -> bytes:
+    """Values as a line for COPY, without its end; None is NULL, and so is an empty text."""
+    return ",".join("" if value is None else copy_text(value) for value in values).encode()
+
+
+def is_storable(text: str) -> bool:
+    """Whether Postgres can hold the text as it is."""
+    try:
+        return "\0" not in text and (text.isascii() or bool(text.encode()))
+    except UnicodeEncodeError:
+        return False
+
+
+def storable(text: str) -> str:
+    """Text that Postgres can hold."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
+def readable(raw: bytes) -> str:
+    """Bytes of a file as text that Postgres can hold."""
+    return raw.decode(errors="backslashreplace").replace("\0", "\\x00")
+
+
+def printable(text: str) -> str:
+    """Text on one line that cannot act on a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shown_path(path: Path) -> str:
+    """A path as text that any log, JSON or Postgres can hold, on one line."""
+    return printable(os.fsencode(path).decode(errors="backslashreplace"))
+
+
+def shown(path: Path) -> str:
+    """The name of a file, in the same way."""
+    return shown_path(Path(path.name))
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, or as much of it as fits with a mark that it was cut."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def plain(number: Decimal) -> str:
+    """A decimal without exponent, nor zeros at the end of its decimals."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

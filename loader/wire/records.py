@@ -1,0 +1,108 @@
+"""What every market source makes of the wire: bodies, and the good and bad records in them."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from loader.warehouse.values import BadValueError, bad, zero_or_more, zoned_time
+from loader.wire.json_text import ShapeError, Value
+
+
+class Body(NamedTuple):
+    """One reply as received: what a recording keeps and a replay sends in again.
+
+    `source` is the raw table that it is for, `key` what was asked for: a book, an exchange, a
+    coin, or "" for all there are.
+    """
+
+    source: str
+    key: str
+    received_at: datetime
+    text: str
+
+
+class Record(NamedTuple):
+    """One row for raw: `payload` is the record's JSON text, cut out of the body unchanged.
+
+    `bid` and `ask` are None where a side is empty, and in sources that have none.
+    """
+
+    received_at: datetime
+    key: str
+    payload: str
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    sequence: int | None = None
+
+
+class BadRecord(NamedTuple):
+    """One row for quarantine: `code` is one word for counting, `reason` a sentence."""
+
+    key: str
+    code: str
+    reason: str
+    raw: str
+
+
+Parsed = Iterator[Record | BadRecord]
+
+
+def read_all(
+    body: Body, find: Callable[[Body], list[Value]], read: Callable[[Body, Value], Record]
+) -> Parsed:
+    """A record for each value found in a body, good or bad; a body that is none is one bad one."""
+    try:
+        values = find(body)
+    except ShapeError as error:
+        yield BadRecord(body.key, "wrong_shape", str(error), body.text)
+        return
+    for value in values:
+        try:
+            yield read(body, value)
+        except BadValueError as error:
+            yield BadRecord(_name(body, value), error.code, str(error), value.text)
+
+
+def _name(body: Body, value: Value) -> str:
+    """What to call a bad record: what was asked for, or else what it calls itself."""
+    if body.key or not isinstance(value.data, dict):
+        return body.key
+    names = (value.data.get(key) for key in ("book", "exchangeId", "id"))
+    return next((name for name in names if isinstance(name, str)), "")
+
+
+def fields_of(value: Value) -> dict[str, Any]:
+    """The members of a record that is an object and can be stored."""
+    if value.flaw:
+        bad("not_storable", value.flaw)
+    if not isinstance(value.data, dict):
+        bad("not_an_object", f"an object is expected, not {type(value.data).__name__}")
+    return value.data
+
+
+def required(fields: dict[str, Any], name: str) -> Any:
+    """A member that must be there; it may be null."""
+    if name not in fields:
+        bad("missing_key", f"there is no {name}")
+    return fields[name]
+
+
+def text(fields: dict[str, Any], name: str) -> str:
+    """A member that must be a text with something in it."""
+    value = required(fields, name)
+    if not isinstance(value, str) or not value.strip():
+        bad("not_a_text", f"{name} is not a text")
+    return value
+
+
+def optional_amount(fields: dict[str, Any], name: str) -> None:
+    """Check a member that, where it is there and not null, must be a number of zero or more."""
+    value = fields.get(name)
+    if value is not None:
+        zero_or_more(name, value)
+
+
+def instant(fields: dict[str, Any], name: str) -> datetime:
+    """A member that must be a time that says its zone."""
+    return zoned_time(name, text(fields, name))
