@@ -55,8 +55,8 @@ test: .venv/dev.stamp ## pytest, against a real Postgres of its own
 
 test-metabase: .venv/dev.stamp ## The tests of `dashboards apply` against a real Metabase: METABASE_URL=...
 	$(if $(METABASE_URL),,$(error usage: make test-metabase METABASE_URL=http://host:3000, with \
-		METABASE_PASSWORD and what else tests/integration/test_metabase_live.py lists in the environment))
-	$(BIN)/pytest -q tests/integration/test_metabase_live.py
+		METABASE_PASSWORD and what else tests/integration/dashboards/metabase/test_live.py lists in the environment))
+	$(BIN)/pytest -q tests/integration/dashboards/metabase/test_live.py
 
 docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposures
 	@$(BIN)/loader init > /dev/null

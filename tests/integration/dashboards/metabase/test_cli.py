@@ -5,7 +5,7 @@ queries knows no stand-in. It runs where METABASE_CLI names it:
 
     npm install --prefix DIR @metabase/cli@0.3.1
     export METABASE_CLI=DIR/node_modules/.bin/mb
-    .venv/bin/pytest tests/integration/test_metabase_cli.py
+    .venv/bin/pytest tests/integration/dashboards/metabase/test_cli.py
 """
 
 import json

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).resolve().parents[2] / "seeds" / "sample"
+SAMPLE = Path(__file__).resolve().parents[3] / "seeds" / "sample"
 KINDS = ("deposits", "withdrawals", "events", "users", "user_levels")
 
 

@@ -21,7 +21,7 @@ from dashboards import answers
 from dashboards.questions import load_questions
 from tests.conftest import Warehouse
 
-SAMPLE = Path(__file__).resolve().parents[2] / "seeds" / "sample"
+SAMPLE = Path(__file__).resolve().parents[3] / "seeds" / "sample"
 INSTANT = re.compile(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?(\+00)?")
 
 Given = dict[str, str]

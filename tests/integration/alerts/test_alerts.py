@@ -25,7 +25,7 @@ from tests.conftest import BIN, Server, Warehouse
 from tests.receiver import Received, Receiver, receiver
 
 NOW = datetime.now(UTC).replace(microsecond=0)
-# As dbt makes them: tests/integration/test_market_models.py proves what they say.
+# As dbt makes them: tests/integration/models/test_market.py proves what they say.
 MODELS = """
 create table marts.spread_alerts_live (
     book text, threshold_pct numeric(18, 12), opened_at timestamptz, closed_at timestamptz,
