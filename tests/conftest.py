@@ -9,13 +9,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from loader.operations import transform
+from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres import roles as privileges
 from loader.warehouse.postgres.connection import Endpoint, connect
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
@@ -23,6 +27,7 @@ from loader.warehouse.postgres.migrate import migrate
 from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import Role
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
+from tests.dbt_in_process import run_dbt
 
 BIN = Path(sys.executable).parent
 # What somebody has in .env is no business of the tests.
@@ -75,15 +80,20 @@ class Warehouse:
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`dbt ...` in the project; with `check`, a failure fails the test with dbt's output."""
-        done = self.run(
-            "dbt", "--warn-error-options", '{"error": ["Deprecations"]}', *arguments,
+        done = run_dbt(
+            self.where.db, "--warn-error-options", '{"error": ["Deprecations"]}', *arguments,
             "--project-dir", str(PROJECT_ROOT / "dbt_project"),
             "--target-path", str(self.directory.parent / "dbt_target"),
             "--log-path", str(self.directory / "dbt_logs"),
         )  # fmt: skip
         if check and done.returncode != 0:
-            pytest.fail(f"dbt {' '.join(arguments)}:\n{done.stdout[-6000:]}{done.stderr[-2000:]}")
+            pytest.fail(f"dbt {' '.join(arguments)}:\n{done.stdout[-6000:]}")
         return done
+
+    def transform(self, since: datetime | None = None, until: datetime | None = None) -> LedgerRun:
+        """What `loader transform` does, with dbt in this process."""
+        with mock.patch.object(transform, "_dbt", self.dbt):
+            return transform.transform(since, until)
 
 
 @dataclass(frozen=True)
