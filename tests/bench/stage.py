@@ -24,7 +24,7 @@ def stage() -> Iterator[tuple[Server, Path]]:
         directory = Path(scratch)
         embedded = Embedded(directory / "home")
         try:
-            yield migrated_server(embedded, directory), directory
+            yield migrated_server(embedded, directory, starts_dbt=True), directory
         finally:
             embedded.stop()
 

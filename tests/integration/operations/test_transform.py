@@ -65,7 +65,7 @@ def done(result: subprocess.CompletedProcess[str]) -> None:
 
 def typed(*command: object) -> Load:
     """A command of the loader's."""
-    return lambda warehouse: done(warehouse.loader(*command))
+    return lambda warehouse: done(warehouse.call("loader", *command))
 
 
 def build(warehouse: Warehouse) -> None:
