@@ -6,6 +6,7 @@ dbt's own runner with the project as the first of them has read it.
 """
 
 import contextlib
+import gc
 import io
 import json
 import subprocess
@@ -35,6 +36,9 @@ def _invoke(database: str, arguments: list[str]) -> dbtRunnerResult:
         if not isinstance(parsed.result, Manifest):
             return parsed
         _projects[variables] = parsed.result
+        # It stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
     _move(_projects[variables], database)
     # A copy each time: a run writes what it has compiled into the project.
     copy: Manifest = _projects[variables].deepcopy()  # type: ignore[no-untyped-call]
