@@ -4,6 +4,7 @@ Each `warehouse` is a database of its own, copied from a migrated template.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -63,6 +64,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+@contextlib.contextmanager
+def as_a_process(environment: dict[str, str]) -> Iterator[None]:
+    """What a command sets for its process ends with it: settings, signals, where it logs to."""
+    root = logging.getLogger()
+    handlers, level, on_sigterm = root.handlers, root.level, signal.getsignal(signal.SIGTERM)
+    try:
+        with mock.patch.dict(os.environ, environment):
+            root.handlers = []
+            get_settings.cache_clear()
+            yield
+    finally:
+        get_settings.cache_clear()
+        root.handlers = handlers
+        root.setLevel(level)
+        signal.signal(signal.SIGTERM, on_sigterm)
+
+
 @dataclass
 class Warehouse:
     """One database under test, and the commands that people type, aimed at it."""
@@ -108,18 +126,13 @@ class Warehouse:
         """`loader ...`."""
         return self.run("loader", *map(str, arguments), **environment)
 
-    def call(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-        """A console script in this process: where the test is about what it leaves behind.
-
-        What it logs is pytest's, what it does with signals is over with it.
-        """
-        on_sigterm = signal.getsignal(signal.SIGTERM)
+    def call(
+        self, name: str, *arguments: object, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """A console script in this process: where the test is about what it says and leaves."""
         command = [str(each) for each in arguments]
-        try:
-            with contextlib.chdir(self.directory):
-                done = CliRunner(catch_exceptions=False).invoke(COMMANDS[name], command)
-        finally:
-            signal.signal(signal.SIGTERM, on_sigterm)
+        with contextlib.chdir(self.directory), as_a_process(environment):
+            done = CliRunner(catch_exceptions=False).invoke(COMMANDS[name], command)
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:

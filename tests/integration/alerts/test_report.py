@@ -122,7 +122,7 @@ def test_the_inbox_is_loaded_and_may_be_empty(warehouse: Warehouse, tmp_path: Pa
 def test_an_inbox_that_is_none(
     warehouse: Warehouse, arguments: list[str], inbox: str, said: str
 ) -> None:
-    done = warehouse.loader("snapshots", *arguments, WAREHOUSE_INBOX=inbox)
+    done = warehouse.call("loader", "snapshots", *arguments, WAREHOUSE_INBOX=inbox)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -129,9 +129,10 @@ def test_modelled_months_can_be_dropped(warehouse: Warehouse, tmp_path: Path) ->
     ],
 )
 def test_what_is_typed_wrong_gets_one_line(
-    warehouse: Warehouse, arguments: list[str], code: int, message: str
+    module_warehouse: Warehouse, arguments: list[str], code: int, message: str
 ) -> None:
-    done = warehouse.loader("lake", *arguments)
+    module_warehouse.activate()
+    done = module_warehouse.call("loader", "lake", *arguments)
     assert message in done.stderr
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1)
     assert "secret" not in done.stderr

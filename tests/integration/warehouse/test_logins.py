@@ -26,7 +26,7 @@ def made(server: Server, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) 
     """A warehouse whose logins have been made; what `loader init` said."""
     for name, password in PASSWORDS.items():
         monkeypatch.setenv(name, password)
-    done = warehouse.loader("init")
+    done = warehouse.call("loader", "init")
     assert (done.returncode, done.stderr) == (0, "")
     yield done.stdout
     with closing(server.admin()) as admin, admin.cursor() as cursor:
