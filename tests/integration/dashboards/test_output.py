@@ -96,7 +96,7 @@ def marts(module_warehouse: Warehouse) -> Warehouse:
 
 
 def ask(warehouse: Warehouse, *arguments: str, **environment: str) -> Any:
-    return warehouse.run("dashboards", "ask", *arguments, **environment)
+    return warehouse.call("dashboards", "ask", *arguments, **environment)
 
 
 def test_json_holds_exact_amounts_and_iso_instants(marts: Warehouse) -> None:

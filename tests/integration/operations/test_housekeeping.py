@@ -175,7 +175,7 @@ def test_only_days_of_market_tables_can_be_dropped(
 
 def test_prune_prints_what_it_did(warehouse: Warehouse, days: int) -> None:
     say_modelled(warehouse, datetime(2026, 1, 3, tzinfo=UTC), days)
-    done = warehouse.loader("prune")
+    done = warehouse.call("loader", "prune")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         "dropped raw.bitso_tickers_20260101",
@@ -309,7 +309,7 @@ def test_open_quarantine_is_counted_by_job(warehouse: Warehouse) -> None:
 
 
 def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
-    done = warehouse.loader("status")
+    done = warehouse.call("loader", "status")
     assert done.returncode == 1
     assert done.stderr == (
         "loader: late: books, tickers, order-books, transform, report, exchanges, prune, "
@@ -331,7 +331,7 @@ def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
         "insert into ops.cursors select 'exchanges', '*', now(), max(run_id) from ops.runs"
     )
     observe(warehouse, timedelta(0), rows=1)
-    done = warehouse.loader("status", "--json")
+    done = warehouse.call("loader", "status", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     jobs = json.loads(done.stdout)["jobs"]
     assert {job["job"]: job["state"] for job in jobs} == {
@@ -359,11 +359,11 @@ def test_a_run_that_is_out_of_time_is_noticed(
 
 
 def test_some_jobs_can_be_asked_about_alone(warehouse: Warehouse) -> None:
-    done = warehouse.loader("status", "prune", "stream")
+    done = warehouse.call("loader", "status", "prune", "stream")
     assert done.stderr == "loader: late: prune\n"
-    done = warehouse.loader("status", "stream", "alerts")
+    done = warehouse.call("loader", "status", "stream", "alerts")
     assert (done.returncode, done.stderr) == (0, "")
-    done = warehouse.loader("status", "trickers")
+    done = warehouse.call("loader", "status", "trickers")
     assert done.returncode == 2
     assert done.stderr.startswith("loader: no such job: trickers: they are books, ")
 
@@ -380,7 +380,7 @@ def observe(warehouse: Warehouse, ago: timedelta, rows: int) -> None:
 
 
 def stream_state(warehouse: Warehouse) -> str:
-    jobs = json.loads(warehouse.loader("status", "--json").stdout)["jobs"]
+    jobs = json.loads(warehouse.call("loader", "status", "--json").stdout)["jobs"]
     return next(str(job["state"]) for job in jobs if job["job"] == "stream")
 
 
