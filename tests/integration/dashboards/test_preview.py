@@ -93,7 +93,7 @@ def page(file: Path, chromium: str) -> Iterator[Page]:
 def test_the_page_is_small_and_the_same_again(full: Warehouse, file: Path) -> None:
     assert 500_000 < file.stat().st_size < 5_000_000
     again = full.directory / "again.html"
-    assert full.run("dashboards", "preview", "--out", str(again)).returncode == 0
+    assert full.call("dashboards", "preview", "--out", str(again)).returncode == 0
     assert again.read_bytes() == file.read_bytes()
 
 
@@ -434,7 +434,7 @@ def test_the_command_tells_what_failed_and_still_writes_the_page(full: Warehouse
     path = full.directory / "failed.html"
     full.rows("alter table marts.user_level_current rename to hidden")
     try:
-        done = full.run("dashboards", "preview", "user-activity", "--out", str(path))
+        done = full.call("dashboards", "preview", "user-activity", "--out", str(path))
     finally:
         full.rows("alter table marts.hidden rename to user_level_current")
     assert done.returncode == 1
@@ -443,18 +443,18 @@ def test_the_command_tells_what_failed_and_still_writes_the_page(full: Warehouse
 
 
 def test_wrong_usage(full: Warehouse) -> None:
-    done = full.run("dashboards", "preview", "alert")
+    done = full.call("dashboards", "preview", "alert")
     assert (done.returncode, done.stderr) == (
         2, "dashboards: no such dashboard: alert: did you mean alerts?\n",
     )  # fmt: skip
-    done = full.run("dashboards", "preview", "--out", "/proc/none/page.html")
+    done = full.call("dashboards", "preview", "--out", "/proc/none/page.html")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_no_database_is_no_page(full: Warehouse) -> None:
     path = full.directory / "none.html"
-    done = full.run("dashboards", "preview", "--out", str(path), WAREHOUSE_PORT="9")
+    done = full.call("dashboards", "preview", "--out", str(path), WAREHOUSE_PORT="9")
     assert done.returncode == TransientError("").exit_code
     assert len(done.stderr.splitlines()) == 1
     assert not path.exists()
