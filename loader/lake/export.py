@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -19,7 +19,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from psycopg2.extensions import connection as Connection
 
-from loader.lake.layouts import Layout, window_start
+from loader.lake.layouts import Format, Layout, window_start
 from loader.warehouse.errors import TransientError, UsageError
 from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
@@ -28,8 +28,6 @@ from loader.warehouse.postgres.copy import copy_out
 from loader.warehouse.postgres.statements import statement
 
 JOB = "lake export"
-Format = Literal["parquet", "csv"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 HEADER = ("orderbook_timestamp", "book", "bid", "ask", "spread")
 SCHEMA = pa.schema([

@@ -8,9 +8,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 from loader.warehouse.errors import RefusedError, UsageError
 
+Format = Literal["parquet", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 WINDOW = timedelta(minutes=10)
 
 # What a directory can say of a file: of its book and of the start of its window.
