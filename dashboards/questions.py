@@ -27,6 +27,7 @@ _FRONT_MATTER = re.compile(r"\A/\*\n(?P<yaml>.*?)\*/\n(?P<sql>.*)\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|::|:(?P<name>[a-z][a-z0-9_]*)", re.DOTALL
 )
+_TABLE = re.compile(r"\bmarts\.([a-z_]+)")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
 
@@ -174,6 +175,11 @@ class Question(Strict):
             raise UsageError(
                 f"{self.name}: {name} must be {parameter.expected}, not {text!a}{hint}"
             ) from None
+
+
+def tables_of(question: Question) -> set[str]:
+    """The tables of marts that a question reads."""
+    return set(_TABLE.findall(question.statement))
 
 
 def nearest(wrong: str, right: Iterable[str]) -> str:

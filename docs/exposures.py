@@ -6,8 +6,7 @@ from pathlib import Path
 import yaml
 
 from dashboards.definitions import Dashboard, load_dashboards
-from dashboards.metabase.provision import tables_of
-from dashboards.questions import load_questions
+from dashboards.questions import load_questions, tables_of
 
 HEADER = "# Written by `make docs` from dashboards/*.yml: change those.\n"
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from loader.market.bitso import Bitso
+from loader.stream.market import Bitso
 
 T = TypeVar("T")
 # A call that was let go at once has not been held up.

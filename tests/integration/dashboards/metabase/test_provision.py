@@ -14,7 +14,7 @@ import pytest
 
 from dashboards import answers, questions
 from dashboards.definitions import load_dashboards
-from dashboards.metabase import found, provision, wanted
+from dashboards.metabase import database, found, provision, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
@@ -435,7 +435,7 @@ def test_a_question_that_cannot_be_shown_is_not_saved(
     asked = {**few, "alerts-by-day": wrong}
     monkeypatch.setattr(provision, "load_questions", lambda: asked)
     if mistake == "sql":
-        monkeypatch.setattr(provision, "tables_of", lambda _: set())
+        monkeypatch.setattr(database, "tables_of", lambda _: set())
     metabase.forget_counts()
     done = dashboards("apply")
     assert done.exit_code == 1
@@ -449,7 +449,7 @@ def test_a_question_that_cannot_be_shown_is_not_saved(
 def test_a_table_that_dbt_has_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "1")
     get_settings.cache_clear()
-    monkeypatch.setattr(provision, "tables_of", lambda _: {"not_built"})
+    monkeypatch.setattr(database, "tables_of", lambda _: {"not_built"})
     done = dashboards("apply")
     assert (done.exit_code, done.stderr) == (
         75, "dashboards: Metabase sees no marts.not_built yet: has dbt built it? then try again\n",
@@ -493,7 +493,7 @@ def test_a_card_answers_what_ask_answers(
         for name, text in given.items()
     }
     get_settings.cache_clear()
-    details = provision._details(get_settings()) | {"password": READER_PASSWORD}
+    details = database._details(get_settings()) | {"password": READER_PASSWORD}
     columns, rows = metabase.state.warehouses.rows(
         details, *fill_in(query["sql"], query["tags"], values)
     )
