@@ -43,12 +43,13 @@ stop: .venv/run.stamp ## Stop the embedded database
 
 ci: lint test ## Everything that must pass before a change lands
 
-lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
+lint: .venv/dev.stamp ## ruff, mypy --strict, import-linter, sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project loader
-	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder dashboards/questions
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder loader dashboards
 
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
 	$(BIN)/pytest -n 2 --dist loadscope
