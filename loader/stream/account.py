@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Gap:
+class _OpenGap:
     start: datetime
     until: datetime
     why: Why
@@ -56,9 +56,9 @@ class _OpenRun:
     inserted: int = 0
     quarantined: int = 0
     # by book: the gap that goes on for as long as the next second has the same cause
-    gaps: dict[str, _Gap] = field(default_factory=dict)
+    gaps: dict[str, _OpenGap] = field(default_factory=dict)
     samples: list[tuple[datetime, Sample]] = field(default_factory=list)
-    touched: dict[tuple[str, datetime], _Gap] = field(default_factory=dict)
+    touched: dict[tuple[str, datetime], _OpenGap] = field(default_factory=dict)
     bad: list[BadFrame] = field(default_factory=list)
 
     @property
@@ -134,7 +134,7 @@ class StreamAccount:
             if gap and gap.why == why and gap.until == second.at:
                 gap.until = second.until
             else:
-                gap = run.gaps[book] = _Gap(second.at, second.until, why)
+                gap = run.gaps[book] = _OpenGap(second.at, second.until, why)
             run.touched[book, gap.start] = gap
         run.bad += second.bad
         run.until = self.until = second.until
