@@ -227,7 +227,7 @@ class MarketRows:
                     raw_table=table,
                     raw_key=sql.Identifier(self._feed.key),
                     is_of_channel=sql.SQL(
-                        "stored.channel = {}" if self._feed.channel else "true"
+                        "known.channel = {}" if self._feed.channel else "true"
                     ).format(sql.Literal(self._feed.channel)),
                 ),
                 {
