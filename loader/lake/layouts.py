@@ -1,7 +1,8 @@
 """Where an observation's file lies in a lake: the layouts that export writes.
 
 A file holds one book and one window of ten minutes in every layout, so they differ in the
-directories above it alone.
+directories above it alone. The presets are what public recorders of Bitso's spread write, such as
+github.com/hesouol/bits_c1 and github.com/Ang3lino/bitso.
 """
 
 import re

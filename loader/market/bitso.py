@@ -4,6 +4,10 @@ A crossed book and an empty side are states of the market and are kept: the firs
 downstream, the second leaves `bid` or `ask` empty, for the second that was observed is not a gap.
 A price that is zero, negative or no number is an error of the wire and goes to quarantine, and so
 does a level with such an amount, because the best price could not be trusted.
+
+Sources: docs.bitso.com/bitso-api/docs (ticker, list-order-book, list-available-books,
+throttling-errors-08-http-420, validation-errors-03-http-400); what the wire does otherwise is in
+github.com/nemanull/arbitrage-observatory, docs/profiles/bitso/rest.md.
 """
 
 import contextlib
@@ -30,7 +34,8 @@ _UNKNOWN_BOOK = {"0301", "20"}
 def judge(status: int, document: Any) -> Problem | None:
     """What a reply means: by status, by the presence of an error, by `success`.
 
-    Codes come as text and as numbers; the ticker's errors have no `success` at all.
+    Codes come as text and as numbers; the ticker's errors have no `success` at all (the same
+    rest.md; the categories of codes are in the pages on errors).
     """
     if status == 403:
         # Nothing here is forbidden to anybody: the edge before Bitso blocks this address.

@@ -4,6 +4,10 @@ pycoingecko knows the addresses; everything else of it is replaced. It would put
 address, and so into every exception, would not retry, would sleep for as long as it is told to,
 and reads prices into floats: here the session is ours, with the key in a header, and the body is
 taken from the response before pycoingecko parses it.
+
+Sources: github.com/coingecko/coingecko-api-oas and docs.coingecko.com for the API; for its errors
+man-c/pycoingecko#74 and #76, rotki/rotki#10292 (a key at the wrong host), l2beat/l2beat#4730 (429
+as plain text); DrewCarlson/CoinGecko-Kotlin#16 for what comes past the last page.
 """
 
 import contextlib

@@ -1,4 +1,8 @@
-"""Holds the books against the ticker: a live socket may bring dead data."""
+"""Holds the books against the ticker: a live socket may bring dead data.
+
+It happened elsewhere, with keep-alives that went on: Bittrex/bittrex.github.io#105,
+JKorf/Bittrex.Net#211.
+"""
 
 import logging
 from collections import deque

@@ -1,4 +1,7 @@
-"""Snapshots by REST for books that are out of step, until the frames go on from one."""
+"""Snapshots by REST for books that are out of step, until the frames go on from one.
+
+The recipe is the exchange's own: docs.bitso.com/bitso-api/docs/diff-orders-channel.
+"""
 
 import asyncio
 import logging

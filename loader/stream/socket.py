@@ -1,4 +1,9 @@
-"""The WebSocket: opened again whenever it ends, every book subscribed to, every frame heard."""
+"""The WebSocket: opened again whenever it ends, every book subscribed to, every frame heard.
+
+A quiet book sends nothing, so that only keep-alives tell a live connection from a dead one
+(bmoscon/cryptofeed#226); they come every 20 s, and a request without a book is answered by closing
+with 1011 (github.com/nemanull/arbitrage-observatory, docs/profiles/bitso/websocket.md).
+"""
 
 import asyncio
 import contextlib

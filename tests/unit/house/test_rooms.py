@@ -26,7 +26,8 @@ MODULES = [
 ]
 LEDGER = Path("loader/warehouse/ledger")
 WRITES_TO_OPS = re.compile(
-    r"\b(insert\s+into|update|delete\s+from|merge\s+into|truncate)\s+ops\.(?!migrations\b)\w+", re.IGNORECASE
+    r"\b(insert\s+into|update|delete\s+from|merge\s+into|truncate)\s+ops\.(?!migrations\b)\w+",
+    re.IGNORECASE,
 )
 MAKES_PARTITIONS = re.compile(
     r"\braw\.(ensure_day|drop_day|open_snapshot|publish_snapshot|drop_old_snapshots|index_keys)\b"
