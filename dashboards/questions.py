@@ -161,8 +161,8 @@ class Question(Strict):
             for name, parameter in self.parameters.items()
         }
         first, last = values.get("from"), values.get("to")
-        # ISO texts sort like what they stand for. A day and an instant are not compared: only
-        # the database knows the time zone of days.
+        # ISO texts sort like the times that they stand for. A day is not compared with an instant,
+        # because only the database knows in which time zone days are cut.
         if first and type(first) is type(last) and str(first) > str(last):
             raise UsageError(f"{self.name}: from must not be after to")
         return values

@@ -24,10 +24,10 @@ TICKERS = "bitso_tickers"
 ORDER_BOOKS = "bitso_order_books"
 BOOKS = "bitso_books"
 
-# From here on one call for all books, wanted or not, is the better use of the rate budget.
+# For so many books one call that returns all tickers costs less of the rate budget.
 MANY_BOOKS = 5
 
-# A ticker still has the code of API v2 for a book that the others call 0301.
+# An unknown book: the ticker answers with code 20, a number of API v2, the others with 0301.
 _UNKNOWN_BOOK = {"0301", "20"}
 
 
@@ -38,7 +38,7 @@ def judge(status: int, document: Any) -> Problem | None:
     rest.md; the categories of codes are in the pages on errors).
     """
     if status == 403:
-        # Nothing here is forbidden to anybody: the edge before Bitso blocks this address.
+        # The API is public: a 403 comes from the network edge before it, which blocks this address.
         return Problem("throttled", "blocked at the edge")
     fields = document if isinstance(document, dict) else {}
     error = fields.get("error")
@@ -123,13 +123,13 @@ def _one(body: Body) -> list[Value]:
 def _many(body: Body) -> list[Value]:
     found = items_at(body.text, "payload")
     if not found:
-        # Never the truth, and no news about any book: above all not that all are delisted.
+        # An empty list is a fault of the source. It must not be read as "every book is delisted".
         raise ShapeError("the reply is empty")
     return found
 
 
 def _one_or_many(body: Body) -> list[Value]:
-    # Mostly many: read first as what it mostly is, it is read only once.
+    # Most replies hold many: trying that first reads most replies only once.
     try:
         return _many(body)
     except ShapeError:
@@ -179,7 +179,7 @@ def _prices(book: str, side: str, levels: Any) -> list[Decimal]:
             for level in levels
         ):
             return [Decimal(level["price"]) for level in levels]
-    # Something is unusual: say what, or find that it is good all the same.
+    # The fast check failed: look at each level, which says what is wrong, or that nothing is.
     return [_price(book, side, level) for level in levels]
 
 

@@ -19,7 +19,7 @@ from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 JOB = "transform"
-# A job of its own in the ledger, so that `loader status` knows of both.
+# The nightly build is a job of its own in the ledger, so that `loader status` can tell both.
 WITH_TESTS = "transform with tests"
 # dbt puts the time in front of its lines.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d +")

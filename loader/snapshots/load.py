@@ -147,7 +147,8 @@ def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Led
                 _check_bad_rows(run, file)
                 _check_shrink(run, file, current, allow_shrink=allow_shrink)
                 _publish(connection, run, file)
-    # After an unchanged one too: the load before may have died, or found readers, here.
+    # After an unchanged file too: an earlier load may have died before this step, or left snapshots
+    # that somebody was reading.
     _drop_old(connection, file.kind)
     return run
 
@@ -188,7 +189,7 @@ def _load_rows(
         rows = cast(IO[bytes], feed)
         run.rows_inserted = copy_rows(connection, table, columns, rows, freeze=True)
     except psycopg2.Error:
-        # What went wrong while reading, COPY only reports as a cancelled query.
+        # COPY reports an exception of our reader as "query cancelled": raise the reader's own.
         if feed.error is not None:
             raise feed.error from None
         raise

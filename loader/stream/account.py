@@ -50,7 +50,7 @@ class _OpenRun:
     run_id: int
     books: tuple[str, ...]
     start: datetime
-    # as Postgres has it, and as it will be
+    # how far it is written in Postgres, and how far it has got
     stored_until: datetime
     until: datetime
     inserted: int = 0
@@ -110,7 +110,7 @@ class StreamAccount:
         """From where the account ends to a second, for the books that are still watched."""
         start = self.until
         assert start is not None
-        # First of all: it ended where the account ends.
+        # The open run ended where the account ends, before the absence.
         self._close(cursor)
         books = tuple(book for book in self._last_books if book in second.books)
         if not books:
@@ -155,7 +155,7 @@ class StreamAccount:
 
     def _stop(self, cursor: Any, stop: Stop) -> None:
         if stop.at != self.until:
-            # Of an earlier end, read once more.
+            # The line is of an earlier stop and is read a second time.
             return
         self._close(cursor)
         if self._last_run is not None:

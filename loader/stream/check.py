@@ -16,7 +16,7 @@ from loader.warehouse.clock import AsyncClock
 from loader.warehouse.errors import WarehouseError
 from loader.wire.records import Record
 
-# A quote of the ticker may be of any moment of the last minute, and so may ours.
+# The ticker may show a quote of any moment of the last minute: ours of that minute all count.
 RECENT_SECONDS = 60
 SETTLE_SECONDS = 2.0
 SECOND_LOOK_SECONDS = 10.0
@@ -44,7 +44,8 @@ class TickerCheck:
         self._recent = {name: deque[Quote](maxlen=RECENT_SECONDS) for name in books}
         # Quotes between two samples count too, while the ticker is looked at.
         self._looking: dict[str, set[Quote]] | None = None
-        # Books that were found stale lately: once more, and the connection is to blame.
+        # Books that were found stale by the last check: if they are again, the connection is to
+        # blame.
         self._was_stale: set[str] = set()
 
     def note_sample(self, tracked: TrackedBook) -> None:

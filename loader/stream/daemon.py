@@ -99,7 +99,7 @@ class Stream:
             for task in tasks:
                 task.cancel()
             seeding = asyncio.create_task(self._seeding.stop())
-            # Not first of all: no sample may come after it.
+            # Only after the sampler was cancelled: no sample may come after the last line.
             is_done = await asyncio.to_thread(self._writer.stop, STOP_SECONDS)
             if not is_done:
                 log.warning("Postgres does not answer: what is left is in the spool")

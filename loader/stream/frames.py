@@ -30,7 +30,7 @@ CHANNEL = "diff-orders"
 # What its bad frames are called in quarantine.
 SOURCE = "bitso_stream"
 
-# Where there are numbers that are no integers, they are Decimals; no field of a diff is one.
+# A float would lose digits: numbers that are no integers become Decimals.
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal).decode
 _SEQUENCES_END = 2**63
 _MOST_MILLISECONDS = 253_402_300_799_999

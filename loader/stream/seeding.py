@@ -68,10 +68,10 @@ class Seeding:
         if self._tasks.get(tracked.name) is task:
             del self._tasks[tracked.name]
         if not task.cancelled() and (error := task.exception()):
-            # None of those that pass: nobody would see that this book stays away.
+            # An error that no retry mends ends the daemon: else the book would stay away unseen.
             self._on_failure(error)
         elif not self._is_over:
-            # Lost again between its last look and now.
+            # The book may have been lost again since the task last looked.
             self.want(tracked)
 
     async def _until_in_step(self, tracked: TrackedBook) -> None:
@@ -91,7 +91,7 @@ class Seeding:
 
         def fetch(client: Bitso) -> OrderBook | None:
             nonlocal generation
-            # As of now, when it is this book's turn.
+            # Read now, when the call is made, and not when it was queued.
             generation = tracked.generation
             if not tracked.wants_snapshot:
                 return None

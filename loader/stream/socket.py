@@ -93,7 +93,7 @@ class FrameSocket:
             for tracked in self._books.values():
                 tracked.disconnect()
             self._on_end()
-            # A healthy one has brought something lately, not only an open door.
+            # Healthy means that it has brought frames, not only that it could be opened.
             if self._heard_at - opened_at >= HEALTHY_SECONDS:
                 backoff.reset()
             pause = backoff.pause()
@@ -119,7 +119,8 @@ class FrameSocket:
         try:
             socket = await open_socket(
                 self._url,
-                # The keep-alive is the exchange's, and little is gained on frames so short.
+                # The exchange sends its own keep-alives, and compression gains little on such short
+                # frames.
                 ping_interval=None,
                 compression=None,
                 close_timeout=1,

@@ -55,7 +55,8 @@ def _no_callback() -> Iterator[None]:
     try:
         yield
     except psycopg2.Error:
-        # What is raised while COPY reads, it reports as a cancelled query.
+        # An exception raised in our reader comes back as "query cancelled": see whether it was a
+        # signal.
         end_if_told()
         raise
     finally:
