@@ -15,10 +15,11 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from dashboards.answers import CsvSink, copy_answer, copy_csv
+from dashboards.answers import copy_answer, copy_csv
 from dashboards.questions import load_questions
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect, database_error
+from loader.warehouse.postgres.copy import CsvSink
 from loader.warehouse.postgres.statements import statement
 
 
