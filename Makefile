@@ -63,7 +63,7 @@ docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposu
 	@$(BIN)/python docs/exposures.py dbt_project/models/exposures.yml
 	@$(BIN)/python docs/erd.py docs/erd.md
 
-bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: about an hour); B=part, AGAINST=commit, RUNS=n, QUICK=1
+bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: 50 minutes); B=part, AGAINST=commit, RUNS=n, QUICK=1
 	$(BIN)/python -m tests.bench $(B) $(if $(AGAINST),--against '$(AGAINST)') \
 		$(if $(RUNS),--runs '$(RUNS)') $(if $(QUICK),--quick) $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
 

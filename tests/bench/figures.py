@@ -117,7 +117,7 @@ FIGURES = (
     Figure("wall", "wall-clock seconds", ".3f"),
     Figure("cpu", "CPU seconds of the command", ".3f"),
     Figure("server_cpu", "CPU seconds of the server", ".2f"),
-    Figure("peak_mib", "peak memory, MiB", ".0f"),
+    Figure("peak_mib", "peak memory of its largest process, MiB", ".0f"),
 )
 
 

@@ -82,7 +82,7 @@ PARTS: tuple[Part, ...] = (
         full={"rows": 200_000, "new": 0}, quick={"rows": 10_000, "new": 0},
     ),
     Typed(
-        "lake-import", "loader lake import: {days} days of two books at 1 Hz",
+        "lake-import", "loader lake import: two books at 1 Hz for {days} day(s)",
         "loader lake import {files}/lake", files=files.lake,
         full={"days": 5}, quick={"days": 1},
     ),
