@@ -29,6 +29,22 @@ class Bench(ExitStack):
         self._against: str = options.against
         self._runs: int | None = options.runs
         self._is_quick: bool = options.quick
+        # The version before, if one is asked for, and this one.
+        self._sites: dict[str, Site] = {}
+
+    def set_up(self, parts: Sequence[Part]) -> None:
+        """Make the versions ready, if they are needed: without them there is nothing to measure."""
+        if not any(isinstance(part, Typed) for part in parts):
+            return
+        found = {}
+        if self._against:
+            found["before"] = self.enter_context(versions.checked_out(self._against))
+        found["now"] = versions.here()
+        for name, version in found.items():
+            site = Site(version.label, version.tree, version.scripts, self._directory / name)
+            self.callback(site.close)
+            site.open()
+            self._sites[name] = site
 
     def tables(self, part: Part) -> Iterator[Table]:
         """What a part finds."""
@@ -79,21 +95,6 @@ class Bench(ExitStack):
     def _directory(self) -> Path:
         return Path(self.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
 
-    @cached_property
-    def _sites(self) -> dict[str, Site]:
-        """The version before, if one is asked for, and this one."""
-        found = {}
-        if self._against:
-            found["before"] = self.enter_context(versions.checked_out(self._against))
-        found["now"] = versions.here()
-        sites = {}
-        for name, version in found.items():
-            site = Site(version.label, version.tree, version.scripts, self._directory / name)
-            self.callback(site.close)
-            site.open()
-            sites[name] = site
-        return sites
-
 
 def main() -> int:
     """Measure what was asked for; 0 when all of it could be measured."""
@@ -106,9 +107,11 @@ def main() -> int:
         names = chosen(options.parts, NAMES, comparable)
         if options.against:
             options.against = versions.commit_of(options.against)
+        parts = [part for part in PARTS if part.name in names]
         with Bench(options) as bench:
             try:
-                return _measure(bench, [part for part in PARTS if part.name in names], options)
+                bench.set_up(parts)
+                return _measure(bench, parts, options)
             finally:
                 # A second one would leave servers behind.
                 for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
