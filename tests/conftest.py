@@ -27,6 +27,8 @@ from loader.warehouse.settings import PROJECT_ROOT, get_settings
 BIN = Path(sys.executable).parent
 # What somebody has in .env is no business of the tests.
 os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
+# `make coverage` reaches children by a variable: one with an environment of its own needs it too.
+MEASURED = {key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")}
 
 
 @dataclass

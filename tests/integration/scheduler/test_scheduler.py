@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from loader.warehouse.settings import PROJECT_ROOT
-from tests.conftest import BIN, Warehouse
+from tests.conftest import BIN, MEASURED, Warehouse
 
 ODD = "a 'b' \"c\" $d `e` %f \\g #h\n=i ñ"
 
@@ -32,7 +32,7 @@ class Box:
 
     def set(self, **environment: str) -> None:
         """The environment of the container."""
-        self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", **environment}
+        self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", **MEASURED, **environment}
         pairs = [f"{name}={value}".encode() for name, value in self.environment.items()]
         (self.directory / "environment").write_bytes(b"\0".join(pairs) + b"\0")
 
@@ -45,7 +45,8 @@ class Box:
             ["sh", "-c", script, "sh", self.log, sys.executable, "-m", module, *arguments],
             env={
                 "SCHEDULER_DIR": str(self.directory), "SCHEDULER_PAUSE_SECONDS": pause,
-                "SCHEDULER_GRACE_SECONDS": "1", "HOME": str(self.directory), **environment,
+                "SCHEDULER_GRACE_SECONDS": "1", "HOME": str(self.directory), **MEASURED,
+                **environment,
             },
             cwd=PROJECT_ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
