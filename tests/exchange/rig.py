@@ -1,10 +1,8 @@
 """The sources aimed at a simulator, with a clock on which waiting takes no time."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
@@ -14,51 +12,10 @@ from loader.warehouse.settings import get_settings
 from loader.wire.rate_budget import LocalBudget, RateLimits
 from loader.wire.records import BadRecord, Body, Parsed, Record
 from loader.wire.session import Manners, PoliteSession
+from tests.clocks import SkippingClock
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
-from tests.exchange.server import NOON, Simulator
-
-
-class SkippingClock:
-    """Real time plus whatever was slept, which is over at once and written down."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._skipped = 0.0
-
-    def now(self) -> datetime:
-        """The time of day."""
-        return datetime.now(UTC) + timedelta(seconds=self._skipped)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return time.monotonic() + self._skipped
-
-    def sleep(self, seconds: float) -> None:
-        """Be there already."""
-        self.slept.append(seconds)
-        self._skipped += seconds
-
-
-class ManualClock:
-    """Time passes in sleep alone, which is over at once and written down."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._passed = 0.0
-
-    def now(self) -> datetime:
-        """The time of day."""
-        return NOON + timedelta(seconds=self._passed)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self._passed
-
-    def sleep(self, seconds: float) -> None:
-        """Be there already."""
-        self.slept.append(seconds)
-        self._passed += seconds
+from tests.exchange.server import Simulator
 
 
 class Rig:

@@ -19,14 +19,13 @@ fault as JSON, `DELETE /control/faults`, `GET /control/faults`, `GET /control/re
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.clocks import ExchangeClock, SimulatedClock
 from tests.exchange.bitso import BitsoApi
 from tests.exchange.coincap import CoinCapApi
 from tests.exchange.coingecko import CoinGeckoApi
@@ -36,30 +35,6 @@ from tests.exchange.market import Market
 from tests.exchange.replies import Reply, Request
 from tests.exchange.stream import StreamServer
 
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-class SimulatedClock:
-    """The simulator's time: runs from a start at a speed of one's choice; 0 stands still."""
-
-    def __init__(self, start: datetime | None = None, speed: float = 1.0) -> None:
-        self._start = start or datetime.now(UTC)
-        self._speed = speed
-        self._started = time.monotonic()
-
-    def now(self) -> datetime:
-        """What time it is over there."""
-        passed = (time.monotonic() - self._started) * self._speed
-        return self._start + timedelta(seconds=passed)
-
-    def real(self, seconds: float) -> float:
-        """How long so much of its time takes here."""
-        return seconds / (self._speed or 1)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self._start += timedelta(seconds=seconds)
-
 
 class Simulator:
     """The server, and what a test needs to know and to change of it."""
@@ -67,7 +42,7 @@ class Simulator:
     def __init__(
         self,
         seed: int = 1,
-        clock: SimulatedClock | None = None,
+        clock: ExchangeClock | None = None,
         port: int = 0,
         *,
         host: str = "127.0.0.1",
@@ -78,7 +53,7 @@ class Simulator:
     ) -> None:
         market = Market(seed)
         self.market = market
-        self.clock = clock or SimulatedClock()
+        self.clock: ExchangeClock = clock or SimulatedClock()
         self.faults = Faults()
         self.requests: list[Request] = []
         self.live: LiveMarket | None = None

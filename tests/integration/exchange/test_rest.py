@@ -11,9 +11,10 @@ import pytest
 import requests
 
 from loader.warehouse.settings import PROJECT_ROOT
+from tests.clocks import NOON, SimulatedClock
 from tests.exchange.coincap import DEPRECATED, KEY
 from tests.exchange.market import BOOKS, DEAD_BOOK
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.clocks import NOON, SimulatedClock
 from tests.exchange.live import Pace
 from tests.exchange.market import BOOKS, DEAD_BOOK
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 BOOK = "btc_usd"
 

@@ -13,13 +13,14 @@ from loader.market.coingecko import Listing
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.connection import connect
+from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
 from tests.exchange.market import BOOKS
 from tests.exchange.matrix import CASES, Case
 from tests.exchange.rig import SOURCES, Rig, collect
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 FAILURES: dict[str, type[WarehouseError]] = {
     "transient": TransientError,

@@ -13,13 +13,14 @@ from loader.market.live import open_bitso, open_coincap, open_coingecko
 from loader.warehouse.errors import NotFoundError, TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.connection import connect
 from loader.wire.records import Body, Record
+from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY, PRO_KEY
 from tests.exchange.market import BOOKS, THIN_BOOK
 from tests.exchange.matrix import CASES, Case
 from tests.exchange.rig import SOURCES, Rig, collect, settings
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 ERRORS: dict[str, type[WarehouseError]] = {
     "transient": TransientError,

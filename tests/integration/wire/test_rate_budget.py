@@ -15,8 +15,8 @@ from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.roles import Role
 from loader.wire.rate_budget import RateLimits, SharedBudget
+from tests.clocks import ManualClock
 from tests.conftest import Warehouse
-from tests.exchange.rig import ManualClock
 
 LIMITS = RateLimits(calls=50, max_wait=120)
 

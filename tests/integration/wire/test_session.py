@@ -11,8 +11,9 @@ import pytest
 
 from loader.warehouse.errors import TerminalError, TransientError
 from loader.wire.session import retry_after
+from tests.clocks import NOON, SimulatedClock
 from tests.exchange.rig import Rig
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 
 @pytest.fixture(scope="module")
