@@ -1,7 +1,7 @@
 """Clocks for tests: time that a test moves, that passes in sleep alone, or that runs at a speed.
 
-None of them lets the machine's own pace decide what a test sees, but for `SkippingClock`, which
-measures real calls.
+None of them lets the machine's own pace decide what a test sees, but for a `SkippingClock` that
+runs, which measures real calls.
 """
 
 import asyncio
@@ -68,27 +68,6 @@ class SimulatedClock:
         """Nobody follows it."""
 
 
-class SkippingClock:
-    """Real time plus whatever was slept, which is over at once and written down."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._skipped = 0.0
-
-    def now(self) -> datetime:
-        """The time of day."""
-        return datetime.now(UTC) + timedelta(seconds=self._skipped)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return time.monotonic() + self._skipped
-
-    def sleep(self, seconds: float) -> None:
-        """Be there already."""
-        self.slept.append(seconds)
-        self._skipped += seconds
-
-
 class ManualClock:
     """Time passes in sleep alone, which is over at once and written down."""
 
@@ -108,6 +87,22 @@ class ManualClock:
         """Be there already."""
         self.slept.append(seconds)
         self._passed += seconds
+
+
+class SkippingClock(ManualClock):
+    """The same, but the time of day is this machine's, and so are the seconds where it `runs`."""
+
+    def __init__(self, *, runs: bool = False) -> None:
+        super().__init__()
+        self._runs = runs
+
+    def now(self) -> datetime:
+        """The time of day."""
+        return datetime.now(UTC) + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        """Seconds."""
+        return self._passed + (time.monotonic() if self._runs else 0.0)
 
 
 class _Sleeper:

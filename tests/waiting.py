@@ -9,11 +9,11 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Callable
-from typing import IO, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 T = TypeVar("T")
 # No limit that anybody should meet: whoever waits so long waits for ever.
-LAST_RESORT_SECONDS = 600.0
+LAST_RESORT_SECONDS = 900.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
 
 
@@ -76,3 +76,37 @@ def read_until(stream: IO[str] | None, text: str) -> list[str]:
         if text in line:
             return lines
     raise AssertionError(f"no {text!r} in {lines}")
+
+
+def try_until_done(work: Callable[[], T], passing: type[Exception], what: str) -> T:
+    """What the work returns, as soon as it does not raise an error that passes.
+
+    As after a kill: for a while Postgres takes the killed process for one at work.
+    """
+    found: list[T] = []
+
+    def is_done() -> bool:
+        try:
+            found.append(work())
+        except passing:
+            return False
+        return True
+
+    wait_for(is_done, what)
+    return found[0]
+
+
+class Queried(Protocol):
+    """A database under test."""
+
+    def rows(self, query: str, *values: object) -> list[Any]:
+        """What a query answers."""
+
+
+def wait_for_lock(warehouse: Queried, statement: str) -> None:
+    """Until somebody hangs on a lock in a statement that has this text in it."""
+    query = (
+        "select 1 from pg_stat_activity where wait_event_type = 'Lock' "
+        "and datname = current_database() and query like %s"
+    )
+    wait_for(lambda: warehouse.rows(query, f"%{statement}%"), f"a lock in the way of {statement}")
