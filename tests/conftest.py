@@ -23,7 +23,9 @@ from loader.warehouse.postgres.migrate import migrate
 from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import Role
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
+from tests.waiting import LAST_RESORT_SECONDS
 
+pytest_plugins = ["tests.leftovers"]
 BIN = Path(sys.executable).parent
 # What somebody has in .env is no business of the tests.
 os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
@@ -68,7 +70,7 @@ class Warehouse:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=LAST_RESORT_SECONDS,
         )
 
     def loader(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
