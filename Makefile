@@ -52,7 +52,7 @@ lint: .venv/dev.stamp ## ruff, mypy --strict, import-linter, sqlfluff
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder loader dashboards
 
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
-	$(BIN)/pytest -n 2 --dist loadscope
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 test-metabase: .venv/dev.stamp ## The tests of `dashboards apply` against a real Metabase: METABASE_URL=...
 	$(if $(METABASE_URL),,$(error usage: make test-metabase METABASE_URL=http://host:3000, with \

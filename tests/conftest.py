@@ -3,19 +3,28 @@
 Each `warehouse` is a database of its own, copied from a migrated template.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg2
 import pytest
+from click.testing import CliRunner
 from psycopg2.extensions import connection as Connection
 
+from dashboards.cli import main as dashboards
+from loader.cli.main import main as loader
+from loader.operations import transform
+from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres import roles as privileges
 from loader.warehouse.postgres.connection import Endpoint, connect
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
@@ -23,14 +32,39 @@ from loader.warehouse.postgres.migrate import migrate
 from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import Role
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
+from tests.dbt_in_process import run_dbt
 from tests.waiting import LAST_RESORT_SECONDS
 
 pytest_plugins = ["tests.leftovers"]
 BIN = Path(sys.executable).parent
+COMMANDS = {"loader": loader, "dashboards": dashboards}
 # What somebody has in .env is no business of the tests.
 os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
 # `make coverage` reaches children by a variable: one with an environment of its own needs it too.
 MEASURED = {key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")}
+
+
+# Two workers share the tests, a module at a time: the last of them must be short ones.
+LONGEST_FIRST = (
+    "operations/test_transform.py", "models/test_market.py", "models/test_users.py",
+    "scheduler/test_scheduler.py", "lake/test_models.py", "metabase/test_provision.py",
+    "models/test_coverage.py", "snapshots/test_faults.py", "snapshots/test_load.py",
+    "warehouse/test_privileges.py", "alerts/test_report.py", "alerts/test_alerts.py",
+    "dashboards/test_preview.py", "dashboards/test_answers.py", "dashboards/test_output.py",
+    "stream/test_daemon.py", "stream/test_account.py", "docs/test_docs.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules that take longest first; `--no-loadscope-reorder` hands them out so."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next(
+            (n for n, name in enumerate(LONGEST_FIRST) if path.endswith(name)), len(LONGEST_FIRST)
+        )
+
+    items.sort(key=place)
 
 
 @dataclass
@@ -39,7 +73,8 @@ class Warehouse:
 
     where: Endpoint
     directory: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    # What measures dbt, or measures beside it, wants a process of its own.
+    starts_dbt: bool = False
 
     def activate(self) -> None:
         """Point this process and its children at the database."""
@@ -77,17 +112,37 @@ class Warehouse:
         """`loader ...`."""
         return self.run("loader", *map(str, arguments), **environment)
 
+    def call(self, name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """A console script in this process: where the test is about what it leaves behind.
+
+        What it logs is pytest's, what it does with signals is over with it.
+        """
+        on_sigterm = signal.getsignal(signal.SIGTERM)
+        command = [str(each) for each in arguments]
+        try:
+            with contextlib.chdir(self.directory):
+                done = CliRunner(catch_exceptions=False).invoke(COMMANDS[name], command)
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
+        return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
+
     def dbt(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`dbt ...` in the project; with `check`, a failure fails the test with dbt's output."""
-        done = self.run(
-            "dbt", "--warn-error-options", '{"error": ["Deprecations"]}', *arguments,
+        command = (
+            "--warn-error-options", '{"error": ["Deprecations"]}', *arguments,
             "--project-dir", str(PROJECT_ROOT / "dbt_project"),
             "--target-path", str(self.directory.parent / "dbt_target"),
             "--log-path", str(self.directory / "dbt_logs"),
         )  # fmt: skip
+        done = self.run("dbt", *command) if self.starts_dbt else run_dbt(self.where.db, *command)
         if check and done.returncode != 0:
             pytest.fail(f"dbt {' '.join(arguments)}:\n{done.stdout[-6000:]}{done.stderr[-2000:]}")
         return done
+
+    def transform(self, since: datetime | None = None, until: datetime | None = None) -> LedgerRun:
+        """What `loader transform` does, with dbt in this process."""
+        with mock.patch.object(transform, "_dbt", self.dbt):
+            return transform.transform(since, until)
 
 
 @dataclass(frozen=True)
@@ -97,6 +152,7 @@ class Server:
     embedded: Embedded
     port: int
     directory: Path
+    starts_dbt: bool = False
 
     def admin(self, db: str = "postgres") -> Connection:
         """A connection outside any transaction, as the superuser."""
@@ -110,11 +166,11 @@ class Server:
     def database(self, name: str, template: str = "template1") -> Warehouse:
         """A new database, active from now on."""
         with closing(self.admin()) as admin, admin.cursor() as cursor:
-            cursor.execute(f'create database "{name}" template "{template}"')
+            cursor.execute(f'create database "{name}" template "{template}" strategy = file_copy')
         where = Endpoint("127.0.0.1", self.port, SUPERUSER, self.embedded.password, name)
         directory = self.directory / name
         directory.mkdir()
-        warehouse = Warehouse(where, directory)
+        warehouse = Warehouse(where, directory, starts_dbt=self.starts_dbt)
         warehouse.activate()
         write_profile(directory, where, with_role=True)
         return warehouse
@@ -125,13 +181,17 @@ class Server:
             cursor.execute(f'drop database if exists "{warehouse.where.db}" with (force)')
 
 
-def migrated_server(embedded: Embedded, directory: Path) -> Server:
+def migrated_server(embedded: Embedded, directory: Path, *, starts_dbt: bool = False) -> Server:
     """Start a server with a migrated database `migrated` to copy from."""
-    server = Server(embedded, embedded.start(), directory)
+    server = Server(embedded, embedded.start(), directory, starts_dbt)
     with closing(server.admin()) as admin, admin.cursor() as cursor:
         # No power will be cut here, and databases come and go all the time.
         cursor.execute("alter system set fsync = off")
+        # Connections too: a password need not be slow to try, nor the one that initdb stored.
+        cursor.execute("alter system set scram_iterations = 1")
         cursor.execute("select pg_reload_conf()")
+        cursor.execute("set scram_iterations = 1")
+        cursor.execute(f"alter role {SUPERUSER} password '{embedded.password}'")
     server.database("migrated")
     migrate()
     with closing(connect()) as connection:
@@ -172,8 +232,9 @@ def module_warehouse(server: Server) -> Iterator[Warehouse]:
 @pytest.fixture(scope="session")
 def _sampled(server: Server) -> Warehouse:
     warehouse = server.database("sampled", "migrated")
-    for command in (["snapshots", "seeds/sample"], ["replay", "seeds/market"]):
-        assert warehouse.loader(command[0], PROJECT_ROOT / command[1]).returncode == 0
+    for command, directory in (("snapshots", "sample"), ("replay", "market")):
+        done = warehouse.call("loader", command, PROJECT_ROOT / "seeds" / directory)
+        assert done.returncode == 0, done.stderr
     warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
     return warehouse
 

@@ -127,24 +127,20 @@ def build(warehouse: Warehouse, *options: str) -> None:
 
 def digests(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, tuple[int, str]]:
     """Rows, and the checksum of all of them, of each table."""
-    found = {}
-    for table in tables:
-        schema, name = table.split(".")
-        columns = ", ".join(
-            column
-            for (column,) in warehouse.rows(
-                "select column_name from information_schema.columns "
-                "where table_schema = %s and table_name = %s order by 1",
-                schema, name,
-            )
-            if column not in BOOKKEEPING
-        )  # fmt: skip
-        row = f"cast(row({columns}) as text)"
-        [found[table]] = warehouse.rows(
-            f"select count(*), md5(coalesce(string_agg(md5({row}), '' order by {row}), '')) "
-            f"from {table}"
-        )
-    return found
+    columns = warehouse.rows(
+        "select table_schema || '.' || table_name, string_agg(column_name, ', ' "
+        "order by column_name) from information_schema.columns "
+        "where table_schema || '.' || table_name = any(%s) and column_name <> all(%s) group by 1",
+        list(tables), list(BOOKKEEPING),
+    )  # fmt: skip
+    each = (
+        f"select '{table}', count(*), md5(coalesce(string_agg(md5({row}), '' order by {row}), '')) "
+        f"from {table}"
+        for table, names in columns
+        for row in [f"cast(row({names}) as text)"]
+    )
+    found = warehouse.rows(" union all ".join(each))
+    return {table: (rows, checksum) for table, rows, checksum in found}
 
 
 # --- the oracle -------------------------------------------------------------------------------

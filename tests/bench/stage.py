@@ -62,7 +62,7 @@ def stage() -> Iterator[Stage]:
         directory = Path(scratch)
         embedded = Embedded(directory / "home")
         try:
-            yield Stage(migrated_server(embedded, directory), directory)
+            yield Stage(migrated_server(embedded, directory, starts_dbt=True), directory)
         finally:
             embedded.stop()
 

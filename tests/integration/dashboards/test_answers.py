@@ -256,7 +256,7 @@ class Oracle:
 @pytest.fixture(scope="module", params=["UTC", "America/Mexico_City"])
 def oracle(request: pytest.FixtureRequest, module_warehouse: Warehouse) -> Oracle:
     """The sample loaded and built with days cut in a zone, and who knows what it must answer."""
-    loaded = module_warehouse.loader("snapshots", SAMPLE)
+    loaded = module_warehouse.call("loader", "snapshots", SAMPLE)
     assert loaded.returncode == 0, loaded.stderr
     module_warehouse.dbt("build", "--vars", json.dumps({"reporting_timezone": request.param}))
     return Oracle(request.param)

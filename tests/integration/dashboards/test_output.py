@@ -239,7 +239,7 @@ def test_export_writes_every_table_and_question(marts: Warehouse, tmp_path: Path
     )  # fmt: skip
     assert exported["target/odd name.csv"] == b"a\n1\n2\n\n"
     for name, question in load_questions().items():
-        asked = ask(marts, name, "--format", "csv").stdout
+        asked = marts.call("dashboards", "ask", name, "--format", "csv").stdout
         assert exported[f"questions/{name}.csv"].decode() == asked, question.title
     rows = list(csv.reader(io.StringIO(exported["questions/last-login.csv"].decode())))
     assert [row[0] for row in rows] == ["user_id", 'a, "quoted" ñ', "b"]

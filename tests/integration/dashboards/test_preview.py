@@ -19,9 +19,8 @@ from dashboards import preview
 from dashboards.definitions import Dashboard, load_dashboards, parse_dashboard
 from dashboards.questions import load_questions, parse_question
 from loader.warehouse.errors import TransientError
-from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
-from tests.conftest import Warehouse
+from tests.conftest import Server, Warehouse
 from tests.watch import Watch
 
 HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\"><!--{{ 7*7 }}"
@@ -29,10 +28,9 @@ DESKTOP, PHONE = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def full(module_warehouse: Warehouse) -> Warehouse:
+def full(server: Server, sampled: Warehouse) -> Iterator[Warehouse]:
     """The samples, ten minutes of the stream, an alert that is open, and a hostile exchange."""
-    for command in (["snapshots", "seeds/sample"], ["replay", "seeds/market"]):
-        assert module_warehouse.loader(command[0], PROJECT_ROOT / command[1]).returncode == 0
+    warehouse = server.database("preview", sampled.where.db)
     watch = Watch(4)
     watch.run(300)
     watch.run(300, stops=True)
@@ -42,12 +40,13 @@ def full(module_warehouse: Warehouse) -> Warehouse:
         market.Quote("btc_mxn", now - timedelta(seconds=n), "ticker", Decimal(97), Decimal(100))
         for n in range(3)
     ]
-    market.load(module_warehouse, wide)
-    module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
-    module_warehouse.rows(
+    market.load(warehouse, wide)
+    warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
+    warehouse.rows(
         "update marts.exchange_volumes set exchange_name = %s where exchange_rank = 2", HOSTILE
     )
-    return module_warehouse
+    yield warehouse
+    server.drop(warehouse)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ def test_an_old_lake_joins_the_marts(warehouse: Warehouse, tmp_path: Path) -> No
         for n in range(0, 120, 60)
     ]
     market.load(warehouse, live)
-    warehouse.dbt("build", "--select", *market.SELECTION)
+    warehouse.dbt("build", "--select", *market.SELECTION, "--exclude", "resource_type:unit_test")
     assert warehouse.rows(
         "select book, feed, is_primary, count(*), min(spread) from marts.spread_observations "
         "group by 1, 2, 3 order by 1, 2, 3"

@@ -42,8 +42,7 @@ def life(module_warehouse: Warehouse) -> tuple[Warehouse, Watch]:
     watch.run(500, stops=True)
     watch.sleep(700, BOOKS[:2], killed=False)
     watch.run(100, BOOKS[:2])
-    market.build(module_warehouse)
-    module_warehouse.dbt("run", "--select", "reporting_settings")
+    market.build(module_warehouse, "--select", "reporting_settings")
     return module_warehouse, watch
 
 
@@ -124,7 +123,7 @@ def test_the_tests_of_the_mart_can_fail(
     before = covered(warehouse)
     try:
         warehouse.rows(fault.format(last_gap=LAST_GAP, last_row=LAST_ROW))
-        market.build(warehouse, "--full-refresh", "--select", "observation_coverage")
+        warehouse.dbt("run", "--full-refresh", "--select", "observation_coverage")
         done = warehouse.dbt("test", "--select", *TESTS, check=False)
     finally:
         for table in tables:
@@ -138,5 +137,5 @@ def test_the_tests_of_the_mart_can_fail(
     for name in TESTS:
         verdict = r"FAIL \d+" if name == failing else "PASS"
         assert re.search(f"{verdict} {name}", done.stdout), done.stdout
-    market.build(warehouse, "--full-refresh", "--select", "observation_coverage")
+    warehouse.dbt("run", "--full-refresh", "--select", "observation_coverage")
     assert covered(warehouse) == before

@@ -208,7 +208,7 @@ def test_market_runs_leave_the_user_tables_alone_and_the_other_way_round(
 ) -> None:
     quotes = market.market(8)
     market.load(watched, quotes)
-    watched.dbt("build")
+    watched.dbt("build", "--exclude", "resource_type:unit_test")
     made = (
         "select relname, pg_class.oid, relfilenode from pg_class "
         "where relnamespace in ('target'::regnamespace, 'marts'::regnamespace) "

@@ -44,7 +44,7 @@ def load(warehouse: Warehouse, directory: Path, files: dict[str, list[str]]) -> 
     directory.mkdir(exist_ok=True)
     for kind, rows in files.items():
         write(directory, f"{kind}.csv", kind, rows)
-    done = warehouse.loader("snapshots", "--allow-shrink", directory)
+    done = warehouse.call("loader", "snapshots", "--allow-shrink", directory)
     assert done.returncode == 0, done.stderr
 
 
@@ -252,7 +252,7 @@ def test_a_killed_run_leaves_the_old_tables_answering_and_the_next_one_mends(
     assert set(foreign_keys(copied)) == {
         name for name in before if name.startswith(("markets_", "quotes_"))
     }
-    assert copied.run("dashboards", "ask", "active-users").returncode == 0
+    assert copied.call("dashboards", "ask", "active-users").returncode == 0
     copied.dbt("run")
     assert foreign_keys(copied).keys() == before.keys()
     assert copied.rows("select max(deposit_id) from target.deposits") == [(3,)]
@@ -270,7 +270,7 @@ def test_days_follow_the_reporting_time_zone(copied: Warehouse) -> None:
     copied.dbt("run", "--select", "marts", "--vars", zone)
     assert day_of_dan() == [("2022-12-31",)]
     asked = ("--day", "2022-12-31", "--status", "any", "--format", "csv")
-    assert copied.run("dashboards", "ask", "active-users", *asked).stdout == "active_users\n1\n"
+    assert copied.call("dashboards", "ask", "active-users", *asked).stdout == "active_users\n1\n"
 
 
 def test_a_build_with_nothing_loaded_passes_and_every_question_answers(
@@ -278,5 +278,5 @@ def test_a_build_with_nothing_loaded_passes_and_every_question_answers(
 ) -> None:
     warehouse.dbt("build", "--exclude", "resource_type:unit_test")
     for name in ("active-users", "users-without-deposits", "last-login", "average-deposit"):
-        done = warehouse.run("dashboards", "ask", name, "--format", "csv")
+        done = warehouse.call("dashboards", "ask", name, "--format", "csv")
         assert (done.returncode, done.stderr) == (0, "")

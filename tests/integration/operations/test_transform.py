@@ -5,8 +5,9 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -65,11 +66,11 @@ def done(result: subprocess.CompletedProcess[str]) -> None:
 
 def typed(*command: object) -> Load:
     """A command of the loader's."""
-    return lambda warehouse: done(warehouse.loader(*command))
+    return lambda warehouse: done(warehouse.call("loader", *command))
 
 
 def build(warehouse: Warehouse) -> None:
-    done(warehouse.loader("transform"))
+    warehouse.transform()
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_killed_and_begun_again_is_the_same(
     kill(warehouse, ["loader", "transform"], built("target.quotes"))
     kill(warehouse, ["loader", "transform"], built("marts.spread_hourly"))
     kill(warehouse, ["loader", "transform"], built("marts.spread_alerts"))
-    build(warehouse)
+    done(warehouse.loader("transform"))
     assert digests(warehouse) == once[1]
     server.drop(warehouse)
 
@@ -184,9 +185,13 @@ def kill(warehouse: Warehouse, command: list[str], when: str) -> None:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while len(warehouse.rows(when)) == known and process.poll() is None:
-        pass
+        time.sleep(0.005)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 WRONG = """
@@ -212,15 +217,20 @@ def test_a_stretch_is_rebuilt_from_raw(once: tuple[Warehouse, Digests]) -> None:
         before, wrong = wrong, digests(warehouse)
         assert wrong != before
     # Outside, what is wrong stays wrong.
-    done(warehouse.loader("transform", "--since", "2027-01-01", "--until", "2027-01-02"))
+    warehouse.transform(utc("2027-01-01"), utc("2027-01-02"))
     for since, until in (
-        ("2026-01-05T12:10:00Z", "2026-01-05T12:59:59.5Z"), ("2026-01-05T13:00", "2026-02-01"),
-        ("2026-11-02T00:10", "2026-11-02T02:00"), ("2026-11-01T23:59", "2026-11-02"),
+        ("2026-01-05T13:00", "2026-02-01"), ("2026-11-02T00:10", "2026-11-02T02:00"),
+        ("2026-11-01T23:59", "2026-11-02"),
     ):  # fmt: skip
         assert digests(warehouse) != expected
-        result = warehouse.loader("transform", "--since", since, "--until", until)
-        done(result)
-        assert result.stdout.startswith("transform: 2026-")
+        run = warehouse.transform(utc(since), utc(until))
+        assert str(run.detail["since"]).startswith("2026-")
+    # The last one as it is typed.
+    assert digests(warehouse) != expected
+    stretch = ("--since", "2026-01-05T12:10:00Z", "--until", "2026-01-05T12:59:59.5Z")
+    result = warehouse.loader("transform", *stretch)
+    done(result)
+    assert result.stdout.startswith("transform: 2026-")
     assert digests(warehouse) == expected
     build(warehouse)
     assert digests(warehouse) == expected

@@ -1,6 +1,7 @@
 """Least privilege: every cell of privileges.csv holds on a warehouse that was used."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.embedded import Embedded
 from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import ROLE_PREFIX, ROLES, Role, Rule, matrix
-from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import Server, Warehouse
 
 TABLE_PRIVILEGES = (
@@ -22,16 +22,12 @@ TABLE_PRIVILEGES = (
 
 
 @pytest.fixture(scope="module")
-def used(module_warehouse: Warehouse) -> Warehouse:
+def used(server: Server, sampled: Warehouse) -> Iterator[Warehouse]:
     """A warehouse with loaded snapshots and built models, old ones replaced by new ones."""
-    sample = PROJECT_ROOT / "seeds" / "sample"
-    assert module_warehouse.loader("snapshots", sample).returncode == 0
-    # As when the first ticker and the first order book of a day come.
-    for table in ("bitso_tickers", "bitso_order_books"):
-        module_warehouse.rows("select raw.ensure_day(%s, '2026-01-05')", table, role="loader")
-    module_warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
-    module_warehouse.dbt("run", "--select", "target")
-    return module_warehouse
+    warehouse = server.database("used", sampled.where.db)
+    warehouse.dbt("run", "--select", "target")
+    yield warehouse
+    server.drop(warehouse)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -80,12 +76,12 @@ def _actual(used: Warehouse, rule: Rule, role: Role, name: str) -> set[str]:
     }.get(rule.kind, ("table", TABLE_PRIVILEGES))
     held = {
         privilege
-        for privilege in candidates
-        if used.rows(
-            f"select has_{kind}_privilege(%s, %s, %s)", ROLE_PREFIX + role, name, privilege
+        for (privilege,) in used.rows(
+            f"select privilege from unnest(%s) as privilege "
+            f"where has_{kind}_privilege(%s, %s, privilege)",
+            list(candidates), ROLE_PREFIX + role, name,
         )
-        == [(True,)]
-    }
+    }  # fmt: skip
     if rule.kind == "database":
         # Everybody may connect and make temporary tables, unless the owner of the database
         # says otherwise: that is not ours to change.
