@@ -21,7 +21,8 @@ from dashboards.questions import Question, load_questions
 from loader.errors import TerminalError, TransientError, UsageError
 from loader.settings import Settings
 
-_TABLE = re.compile(r"\bmarts\.([a-z_]+)")
+# Not followed by a parenthesis: that is a function.
+_TABLE = re.compile(r"\bmarts\.([a-z_]+)\b(?!\()")
 
 
 @dataclass(frozen=True)

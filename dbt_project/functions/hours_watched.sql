@@ -68,20 +68,7 @@ observed_hours as (
 
 ),
 
--- In which nothing may have been observed.
-watched_hours as (
-
-    select distinct
-        book,
-        date_trunc('hour', window_start, 'UTC') as hour
-    from observation_coverage
-    where
-        window_start >= (select period.first_instant from period)
-        and window_start <= (select period.last_instant from period)
-        and (book_name is null or book = (select asked.book from asked))
-
-),
-
+-- In those of the second kind nothing may have been observed.
 known_hours as (
 
     select
@@ -90,9 +77,13 @@ known_hours as (
     from observed_hours
     union distinct
     select
-        watched_hours.book,
-        watched_hours.hour
-    from watched_hours
+        observation_coverage.book,
+        date_trunc('hour', observation_coverage.window_start, 'UTC') as hour
+    from observation_coverage
+    where
+        window_start >= (select period.first_instant from period)
+        and window_start <= (select period.last_instant from period)
+        and (book_name is null or book = (select asked.book from asked))
 
 ),
 
@@ -129,10 +120,4 @@ hours_of_books as (
 
 )
 
-select
-    hour,
-    book,
-    observations,
-    breaches,
-    coverage
-from hours_of_books
+select * from hours_of_books
