@@ -22,12 +22,18 @@ latest as (
 ),
 
 period as (
-    select period.*
-    from latest
-    cross join
-        lateral marts.period(
-            cast(:from as text), cast(:to as text), latest.seen_at
-        ) as period
+    select
+        marts.first_instant(
+            cast(:from as text),
+            cast(:to as text),
+            latest.seen_at,
+            zones.reporting_timezone
+        ) as first_instant,
+        marts.last_instant(
+            cast(:to as text), latest.seen_at, zones.reporting_timezone
+        ) as last_instant
+    from marts.reporting_settings as zones
+    cross join latest
 ),
 
 observed as (

@@ -31,12 +31,15 @@ latest as (
 ),
 
 period as (
-    select period.*
-    from latest
-    cross join
-        lateral marts.period(
-            null, cast(:to as text), latest.seen_at, 0
-        ) as period
+    select
+        marts.first_instant(
+            null, cast(:to as text), latest.seen_at, zones.reporting_timezone, 0
+        ) as first_instant,
+        marts.last_instant(
+            cast(:to as text), latest.seen_at, zones.reporting_timezone
+        ) as last_instant
+    from marts.reporting_settings as zones
+    cross join latest
 ),
 
 observed_minutes as (

@@ -29,8 +29,11 @@ latest as (
     where
         book = (select named.book from marts.book_named(:book) as named)
         and orderbook_timestamp <= (
-            select period.last_instant
-            from marts.period(null, cast(:to as text), 'infinity') as period
+            select
+                marts.last_instant(
+                    cast(:to as text), 'infinity', zones.reporting_timezone
+                )
+            from marts.reporting_settings as zones
         )
         and is_primary
 ),
@@ -73,14 +76,13 @@ thresholds as (
 
 final as (
     select
-        date_trunc('second', points.seen_at) as second,
-        trim_scale(round(max(points.spread), 6)) as spread_pct,
-        thresholds.levels[1] as threshold_1_pct,
-        thresholds.levels[2] as threshold_2_pct,
-        thresholds.levels[3] as threshold_3_pct
+        date_trunc('second', seen_at) as second,
+        trim_scale(round(max(spread), 6)) as spread_pct,
+        (select thresholds.levels[1] from thresholds) as threshold_1_pct,
+        (select thresholds.levels[2] from thresholds) as threshold_2_pct,
+        (select thresholds.levels[3] from thresholds) as threshold_3_pct
     from points
-    cross join thresholds
-    group by second, thresholds.levels
+    group by second
 )
 
 select * from final

@@ -17,19 +17,29 @@ spread_observations as not materialized (
     select * from marts.spread_observations
 ),
 
+asked as (
+    select * from marts.book_named(:book)
+),
+
 latest as (
     select max(orderbook_timestamp) as seen_at
     from spread_observations
-    where book = (select named.book from marts.book_named(:book) as named)
+    where book = (select asked.book from asked)
 ),
 
 period as (
-    select period.*
-    from latest
-    cross join
-        lateral marts.period(
-            cast(:from as text), cast(:to as text), latest.seen_at
-        ) as period
+    select
+        marts.first_instant(
+            cast(:from as text),
+            cast(:to as text),
+            latest.seen_at,
+            zones.reporting_timezone
+        ) as first_instant,
+        marts.last_instant(
+            cast(:to as text), latest.seen_at, zones.reporting_timezone
+        ) as last_instant
+    from marts.reporting_settings as zones
+    cross join latest
 ),
 
 final as (
@@ -41,7 +51,7 @@ final as (
         trim_scale(spread) as spread
     from spread_observations
     where
-        book = (select named.book from marts.book_named(:book) as named)
+        book = (select asked.book from asked)
         and orderbook_timestamp >= (select period.first_instant from period)
         and orderbook_timestamp <= (select period.last_instant from period)
         and is_primary

@@ -7,7 +7,11 @@ select
             cast(
                 coalesce(
                     cast(from_text as date),
-                    cast(last_instant at time zone time_zone as date) - days
+                    cast(
+                        {{ function('last_instant') }}(
+                            to_text, latest, time_zone
+                        ) at time zone time_zone as date
+                    ) - days
                 ) as timestamp
             ) at time zone time_zone
     end as first_instant

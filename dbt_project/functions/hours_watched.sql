@@ -1,17 +1,5 @@
 with
 
-spread_hourly as not materialized (
-
-    select * from {{ ref('spread_hourly') }}
-
-),
-
-observation_coverage as not materialized (
-
-    select * from {{ ref('observation_coverage') }}
-
-),
-
 asked as (
 
     select
@@ -27,8 +15,11 @@ latest as (
 
     select
         greatest(
-            (select max(spread_hourly.hour) from spread_hourly),
-            (select max(window_start) from observation_coverage)
+            (select max(hours.hour) from {{ ref('spread_hourly') }} as hours),
+            (
+                select max(windows.window_start)
+                from {{ ref('observation_coverage') }} as windows
+            )
         ) as seen_at
 
 ),
@@ -36,18 +27,31 @@ latest as (
 period as (
 
     select
-        period.last_instant,
-        case
-            when asked.with_first_hour
-                then date_trunc('hour', period.first_instant, 'UTC')
-            else period.first_instant
-        end as first_instant
-    from asked
+        asked.with_first_hour,
+        {{ function('first_instant') }}(
+            asked.from_text,
+            asked.to_text,
+            latest.seen_at,
+            zones.reporting_timezone
+        ) as first_instant,
+        {{ function('last_instant') }}(
+            asked.to_text, latest.seen_at, zones.reporting_timezone
+        ) as last_instant
+    from {{ ref('reporting_settings') }} as zones
+    cross join asked
     cross join latest
-    cross join
-        lateral {{ function('period') }}(
-            asked.from_text, asked.to_text, latest.seen_at
-        ) as period
+
+),
+
+bounds as (
+
+    select
+        last_instant,
+        case
+            when with_first_hour then date_trunc('hour', first_instant, 'UTC')
+            else first_instant
+        end as first_instant
+    from period
 
 ),
 
@@ -59,10 +63,10 @@ observed_hours as (
         max(observations) as observations,
         max(breaches) filter (where threshold_pct = threshold) as breaches,
         max(coverage) as coverage
-    from spread_hourly
+    from {{ ref('spread_hourly') }}
     where
-        hour >= (select period.first_instant from period)
-        and hour <= (select period.last_instant from period)
+        hour >= (select bounds.first_instant from bounds)
+        and hour <= (select bounds.last_instant from bounds)
         and (book_name is null or book = (select asked.book from asked))
     group by book, hour
 
@@ -77,12 +81,12 @@ known_hours as (
     from observed_hours
     union distinct
     select
-        observation_coverage.book,
-        date_trunc('hour', observation_coverage.window_start, 'UTC') as hour
-    from observation_coverage
+        windows.book,
+        date_trunc('hour', windows.window_start, 'UTC') as hour
+    from {{ ref('observation_coverage') }} as windows
     where
-        window_start >= (select period.first_instant from period)
-        and window_start <= (select period.last_instant from period)
+        window_start >= (select bounds.first_instant from bounds)
+        and window_start <= (select bounds.last_instant from bounds)
         and (book_name is null or book = (select asked.book from asked))
 
 ),
