@@ -119,7 +119,8 @@ def database_error(error: psycopg2.Error) -> WarehouseError:
     transient = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     if transient or state[:2] in {"40", "53", "55", "57"}:
         return TransientError(f"Postgres: {message}")
-    if state == "42P01" or state == "3F000":
+    # No such table, schema or function.
+    if state in {"42P01", "3F000", "42883"}:
         return TerminalError(f"Postgres: {message}: run `loader init` and `dbt build` first")
     return TerminalError(f"Postgres: {message}")
 
