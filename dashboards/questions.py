@@ -219,7 +219,7 @@ def _described(described: str | dict[str, object]) -> dict[str, object]:
 
     What it says beside `like` is its own.
     """
-    own = {"like": described} if isinstance(described, str) else dict(described)
+    own: dict[str, object] = {"like": described} if isinstance(described, str) else dict(described)
     if "like" not in own:
         return own
     common, like = _common_parameters(), str(own.pop("like"))

@@ -141,7 +141,7 @@ class Warehouse:
 
     def transform(self, since: datetime | None = None, until: datetime | None = None) -> LedgerRun:
         """What `loader transform` does, with dbt in this process."""
-        with mock.patch.object(transform, "_dbt", self.dbt):
+        with mock.patch.object(transform, "run_dbt", self.dbt):
             return transform.transform(since, until)
 
 

@@ -44,7 +44,9 @@
     The views that they read may come later.
 #}
 {% macro provide_functions() %}
-    {% if execute and flags.WHICH in ('build', 'run', 'test') %}
+    {% if
+        execute and flags.WHICH in ('build', 'run', 'test', 'run-operation')
+    %}
         {% if target.role %}
             -- dbt has it in models only
             set local role {{ target.role }};
@@ -65,4 +67,14 @@
             {{ function_sql(function, body.sql) }}
         {% endfor %}
     {% endif %}
+{% endmacro %}
+
+
+{#
+    The same by itself: `loader init` runs it over the models of an older
+    version.
+#}
+{% macro make_functions() %}
+    {% set functions_sql = provide_functions() ~ 'commit;' %}
+    {% do run_query(functions_sql) %}
 {% endmacro %}

@@ -8,6 +8,7 @@ def init() -> None:
     """Bring schema, roles and dbt's profile up to date; start the database if it is embedded."""
     from contextlib import closing
 
+    from loader.operations.dbt import provide_functions
     from loader.warehouse.postgres import logins, roles
     from loader.warehouse.postgres.connection import connect, endpoint
     from loader.warehouse.postgres.migrate import migrate
@@ -24,6 +25,7 @@ def init() -> None:
         click.echo(told)
     where = endpoint()
     write_profile(get_settings().profiles_dir, where, with_role=problem is None)
+    provide_functions()
     click.echo(f"ready: {where.user}@{where.host}:{where.port}/{where.db}")
 
 
