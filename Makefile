@@ -8,7 +8,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
 
-.PHONY: help setup run stop preview ci lint test docs bench soak up down doctor test-stack test-metabase lock clean
+.PHONY: help setup run stop preview ci lint test docs bench coverage soak up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +43,13 @@ stop: .venv/run.stamp ## Stop the embedded database
 
 ci: lint test ## Everything that must pass before a change lands
 
-lint: .venv/dev.stamp ## ruff, mypy --strict, sqlfluff
+lint: .venv/dev.stamp ## ruff, mypy --strict, import-linter, sqlfluff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project loader
-	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder dashboards/questions
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder loader dashboards
 
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
 	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
@@ -63,8 +64,21 @@ docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposu
 	@$(BIN)/python docs/exposures.py dbt_project/models/exposures.yml
 	@$(BIN)/python docs/erd.py docs/erd.md
 
-bench: .venv/bench.stamp ## Measure speed against named baselines (about 40 minutes)
-	$(BIN)/python -m tests.bench
+bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: 50 minutes); B=part, AGAINST=commit, RUNS=n, QUICK=1
+	$(BIN)/python -m tests.bench $(B) $(if $(AGAINST),--against '$(AGAINST)') \
+		$(if $(RUNS),--runs '$(RUNS)') $(if $(QUICK),--quick) $(if $(BENCH_JSON),--json '$(BENCH_JSON)')
+
+coverage: .venv/dev.stamp ## Lines and branches that the tests reach, child processes included
+	@rm -rf .coverage; mkdir .coverage
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope; echo $$? > .coverage/exit
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage json --quiet
+	@$(BIN)/coverage html --quiet --skip-covered
+	@$(BIN)/coverage report
+	@$(BIN)/python -m tests.uncovered .coverage/report.json
+	@printf '%s\n' '' 'Each line: .coverage/html/index.html. A child that is killed leaves nothing to' \
+		'count: what only such a one ran is among the missing.'
+	@exit $$(cat .coverage/exit)
 
 up: ## Bring the whole stack up in Docker: http://localhost:3000; SIMULATED=1: no network needed
 	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh up
@@ -92,7 +106,8 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-in
 
 clean: ## Remove what was built; stops the database and deletes its data
 	@if [ -x $(BIN)/loader ]; then $(BIN)/loader stop; fi
-	rm -rf .venv .warehouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	@if [ -d .bench ]; then rm -rf .bench; git worktree prune; fi
+	rm -rf .venv .warehouse .coverage *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		dbt_project/target dbt_project/logs dbt_project/profiles.yml dbt_project/.user.yml
 
 .venv/python.stamp:

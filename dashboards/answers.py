@@ -7,7 +7,7 @@ is ISO 8601 in UTC, the same in each output format.
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -17,6 +17,7 @@ from psycopg2.extensions import new_type, register_type
 from dashboards.questions import Question, Value
 from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect, database_error
+from loader.warehouse.postgres.copy import CsvSink, copy_query
 from loader.warehouse.settings import get_settings
 
 AnswerRow = tuple[str | int | None, ...]
@@ -34,13 +35,6 @@ _KINDS: dict[int, Kind] = {
     _TIMESTAMPTZ_OID: "instant",
     _NUMERIC_OID: "number",
 }
-
-
-class CsvSink(Protocol):
-    """Where COPY writes to."""
-
-    def write(self, data: bytes, /) -> int:
-        """Take some bytes."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +141,7 @@ def copy_answer(
 
 
 def copy_csv(cursor: Cursor, query: str, out: CsvSink) -> None:
-    """Write a query's rows as CSV: RFC 4180's quoting with a header and LF at line ends.
-
-    NULL is an empty field, an empty string is `""`.
-    """
+    """Write a query's rows as CSV with a header, instants as ISO 8601."""
     cursor.execute(f"select * from (\n{query}\n) as answer limit 0")
     columns = ", ".join(
         # to_json knows ISO 8601; COPY itself would put a space before the time.
@@ -159,6 +150,4 @@ def copy_csv(cursor: Cursor, query: str, out: CsvSink) -> None:
         else f'"{column.name}"'
         for column in cursor.description or ()
     )
-    cursor.copy_expert(
-        f"copy (select {columns} from (\n{query}\n) as answer) to stdout (format csv, header)", out
-    )
+    copy_query(cursor, f"select {columns} from (\n{query}\n) as answer", out)

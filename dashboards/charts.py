@@ -98,7 +98,7 @@ def warns(warn: Warn, value: str | int) -> bool:
         return (str(value) == warn.value) == (warn.operator == "=")
     number, limit = Decimal(value), Decimal(str(warn.value))
     if number.is_nan():
-        # No comparison knows where it is.
+        # NaN is neither above nor below a limit: a person should look at it.
         return True
     return {
         "<": number < limit,

@@ -1,22 +1,18 @@
-"""The `dashboards` command: parse, call, print."""
+"""The `dashboards` command: parse, call, print; a command imports what it runs, when it runs."""
 
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from prettytable import PrettyTable
 
-from dashboards import answers
-from dashboards.definitions import load_dashboards
-from dashboards.export import export as write_files
-from dashboards.metabase.provision import Change, Provision
-from dashboards.metabase.session import Session
-from dashboards.preview import preview as write_page
-from dashboards.questions import Parameter, Question, load_questions, nearest
 from loader.warehouse.commands import CommandGroup
 from loader.warehouse.errors import TerminalError, UsageError
-from loader.warehouse.settings import get_settings
+
+if TYPE_CHECKING:
+    from dashboards.answers import Answer
+    from dashboards.questions import Parameter, Question
 
 _WIDTH = {"max_content_width": 100}
 
@@ -26,10 +22,14 @@ class Ask(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """The questions' names."""
+        from dashboards.questions import load_questions
+
         return list(load_questions())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
         """The command that asks a question, its parameters as options."""
+        from dashboards.questions import load_questions, nearest
+
         questions = load_questions()
         if cmd_name not in questions:
             hint = nearest(cmd_name, questions) or ": `dashboards ask` lists them"
@@ -50,6 +50,8 @@ def main() -> None:
 @click.pass_context
 def ask(context: click.Context, *, list_only: bool) -> None:
     """Answer a question; without a name, list the questions."""
+    from dashboards.questions import load_questions
+
     if list_only or context.invoked_subcommand is None:
         width = max(map(len, load_questions()))
         for name, question in load_questions().items():
@@ -65,6 +67,8 @@ def export(directory: Path) -> None:
     DIR/target/<table>.csv and DIR/questions/<question>.csv; each file is written whole or not
     at all, and all of them show the same moment.
     """
+    from dashboards.export import export as write_files
+
     write_files(directory, lambda path: click.echo(f"wrote {path}"))
 
 
@@ -80,6 +84,11 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
 
     A question that fails says so in its tile; the page is written, and the exit code is 1.
     """
+    from dashboards.definitions import load_dashboards
+    from dashboards.preview import preview as write_page
+    from dashboards.questions import nearest
+    from loader.warehouse.settings import get_settings
+
     known = load_dashboards()
     for name in names:
         if name not in known:
@@ -109,6 +118,12 @@ def apply(*, prune: bool) -> None:
 
 def _provision(*, is_writing: bool, prune: bool) -> int:
     """How many changes there were, each of them printed."""
+    from dashboards.definitions import load_dashboards
+    from dashboards.metabase.changes import Change
+    from dashboards.metabase.provision import Provision
+    from dashboards.metabase.session import Session
+    from loader.warehouse.settings import get_settings
+
     changes: list[Change] = []
 
     def report(change: Change) -> None:
@@ -129,8 +144,10 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
     return len(changes)
 
 
-def _command(question: Question) -> click.Command:
+def _command(question: "Question") -> click.Command:
     def run(output_format: str, **given: str | None) -> None:
+        from dashboards import answers
+
         values = question.bind({name: text for name, text in given.items() if text is not None})
         with answers.reading() as connection:
             if output_format == "csv":
@@ -155,7 +172,7 @@ def _command(question: Question) -> click.Command:
     )
 
 
-def _option(name: str, parameter: Parameter) -> click.Option:
+def _option(name: str, parameter: "Parameter") -> click.Option:
     return click.Option(
         # `name` once more: from is no name that click would make of --from by itself.
         ["--" + name.replace("_", "-"), name],
@@ -164,7 +181,7 @@ def _option(name: str, parameter: Parameter) -> click.Option:
     )
 
 
-def _print_json(answer: answers.Answer) -> None:
+def _print_json(answer: "Answer") -> None:
     """One object a row. Amounts are strings: most JSON readers make floats of numbers."""
     rows = (
         json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False)
@@ -173,7 +190,9 @@ def _print_json(answer: answers.Answer) -> None:
     click.echo("[\n" + ",\n".join(rows) + "\n]" if answer.rows else "[]")
 
 
-def _print_table(answer: answers.Answer) -> None:
+def _print_table(answer: "Answer") -> None:
+    from prettytable import PrettyTable
+
     table = PrettyTable(answer.columns, none_format="null", align="l")
     for place, column in enumerate(answer.columns):
         if any(isinstance(row[place], int) for row in answer.rows):

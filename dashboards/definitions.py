@@ -95,7 +95,7 @@ class Filter(Strict):
     @field_validator("default", mode="before")
     @classmethod
     def _as_it_was_written(cls, value: object) -> object:
-        # YAML makes dates and numbers of what is one.
+        # YAML reads an unquoted date or number as such: filters want text.
         return str(value) if isinstance(value, date | int | float) else value
 
 
@@ -185,7 +185,8 @@ def _knows(tile: Tile, name: str) -> bool:
 
 
 def _kind(parameter: Parameter) -> str:
-    # A day is a way to write an instant, and a filter offers days.
+    # A filter of days also fits a parameter that takes instants, because a day is one way to write
+    # an instant.
     return "date" if parameter.type == "instant" else parameter.type
 
 

@@ -15,33 +15,12 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from dashboards.answers import CsvSink, copy_answer, copy_csv
+from dashboards.answers import copy_answer, copy_csv
 from dashboards.questions import load_questions
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect, database_error
-
-# Names with __dbt_ are what a killed dbt run leaves behind.
-_TABLES = """
-    select relnamespace::regnamespace::text, relname
-    from pg_class
-    where
-        relnamespace in (
-            select oid from pg_namespace where nspname in ('target', 'marts')
-        )
-        and relkind in ('r', 'p')
-        and not relispartition
-        and relname not like '%\\_\\_dbt\\_%'
-    order by 1, 2
-"""
-_PRIMARY_KEY = """
-    select attname
-    from pg_index
-    cross join unnest(indkey) with ordinality as key (attnum, place)
-    inner join pg_attribute
-        on attrelid = indrelid and pg_attribute.attnum = key.attnum
-    where indisprimary and indrelid = %s::regclass
-    order by place
-"""
+from loader.warehouse.postgres.copy import CsvSink
+from loader.warehouse.postgres.statements import statement
 
 
 def export(directory: Path, report: Callable[[Path], None]) -> None:
@@ -74,7 +53,7 @@ def _begin(connection: Connection) -> list[str]:
     """
     connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES)
+        cursor.execute(statement(__package__, "exported_tables"))
         tables = cursor.fetchall()
         connection.commit()
         targets = [name for schema, name in tables if schema == "target"]
@@ -89,7 +68,9 @@ def _table_query(connection: Connection, table: str) -> str:
     """A table's rows by primary key; by all columns where there is none."""
     source = sql.Identifier("target", table)
     with connection.cursor() as cursor:
-        cursor.execute(_PRIMARY_KEY, (source.as_string(cursor),))
+        cursor.execute(
+            statement(__package__, "primary_key"), {"table_name": source.as_string(cursor)}
+        )
         keys = sql.SQL(", ").join(sql.Identifier(name) for (name,) in cursor)
         order = keys if cursor.rowcount else sql.Identifier(table)
         return sql.SQL("select * from {} order by {}").format(source, order).as_string(cursor)

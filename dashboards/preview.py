@@ -24,10 +24,10 @@ from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.postgres.connection import database_error
 
-# As many as Metabase draws, and as a person may read.
+# Metabase draws as many rows, and nobody reads more.
 CHART_ROWS = 2000
 TABLE_ROWS = 500
-# As many digits as Postgres has.
+# Enough digits for any numeric of Postgres.
 _EXACT = Context(prec=200_000)
 
 
@@ -215,7 +215,7 @@ def _cell(value: str | int | None, kind: Kind, look: Column | None) -> Cell:
     if kind == "number":
         return Cell(_number(value, look), str(value), is_warning)
     if kind == "instant":
-        # Of a second's fraction nobody reads a table; the SQL and `ask` have it.
+        # A table shows whole seconds; the fractions are in the SQL and in `dashboards ask`.
         return Cell(str(value)[:19].replace("T", " "), str(value), is_warning)
     text = ("yes" if value else "no") if kind == "flag" else str(value)
     return Cell(text, text, is_warning)

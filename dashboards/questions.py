@@ -3,7 +3,8 @@
 A file is one select over `marts`, after a comment that holds YAML: title, description, display,
 chart, columns and parameters. `:name` in the SQL is the place of a parameter. A parameter that
 was not given is bound with its `default`, or with NULL where it has none: then the SQL finds the
-default in the data, and `unset` says in words what that is.
+default in the data, and `unset` says in words what that is. What several questions ask for is
+described once, in `parameters.yml`.
 """
 
 import difflib
@@ -27,6 +28,8 @@ _FRONT_MATTER = re.compile(r"\A/\*\n(?P<yaml>.*?)\*/\n(?P<sql>.*)\Z", re.DOTALL)
 _PLACEHOLDER = re.compile(
     r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"[^\"]*\"|::|:(?P<name>[a-z][a-z0-9_]*)", re.DOTALL
 )
+# Not followed by a parenthesis: that is a function.
+_TABLE = re.compile(r"\bmarts\.([a-z_]+)\b(?!\()")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
 
@@ -160,8 +163,8 @@ class Question(Strict):
             for name, parameter in self.parameters.items()
         }
         first, last = values.get("from"), values.get("to")
-        # ISO texts sort like what they stand for. A day and an instant are not compared: only
-        # the database knows the time zone of days.
+        # ISO texts sort like the times that they stand for. A day is not compared with an instant,
+        # because only the database knows in which time zone days are cut.
         if first and type(first) is type(last) and str(first) > str(last):
             raise UsageError(f"{self.name}: from must not be after to")
         return values
@@ -174,6 +177,11 @@ class Question(Strict):
             raise UsageError(
                 f"{self.name}: {name} must be {parameter.expected}, not {text!a}{hint}"
             ) from None
+
+
+def tables_of(question: Question) -> set[str]:
+    """The tables of marts that a question reads."""
+    return set(_TABLE.findall(question.statement))
 
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
@@ -192,6 +200,11 @@ def parse_question(name: str, text: str | bytes) -> Question:
         raise TerminalError(f"question {name}: does not begin with a /* comment */")
     try:
         front_matter = yaml.safe_load(parts["yaml"])
+        if "parameters" in front_matter:
+            front_matter["parameters"] = {
+                parameter: _described(described)
+                for parameter, described in front_matter["parameters"].items()
+            }
         return Question(name=name, statement=_to_pyformat(parts["sql"]), **front_matter)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -199,6 +212,27 @@ def parse_question(name: str, text: str | bytes) -> Question:
         raise TerminalError(f"question {name}: {where}: {first['msg']}") from None
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise TerminalError(f"question {name}: {' '.join(str(error).split())}") from None
+
+
+def _described(described: str | dict[str, object]) -> dict[str, object]:
+    """A parameter as a question describes it: by the name of a common one, or `like` one.
+
+    What it says beside `like` is its own.
+    """
+    own: dict[str, object] = {"like": described} if isinstance(described, str) else dict(described)
+    if "like" not in own:
+        return own
+    common, like = _common_parameters(), str(own.pop("like"))
+    if like not in common:
+        raise ValueError(f"no common parameter {like!r}{nearest(like, common)}")
+    return common[like] | own
+
+
+@cache
+def _common_parameters() -> dict[str, dict[str, object]]:
+    text = (resources.files("dashboards") / "questions" / "parameters.yml").read_text()
+    common: dict[str, dict[str, object]] = yaml.safe_load(text)
+    return common
 
 
 def _to_pyformat(sql: str) -> str:

@@ -15,12 +15,13 @@ from dashboards.questions import Question
 
 Json = dict[str, Any]
 
-# Each has a contrast of more than 3 with the light and with the dark card.
+# Each colour has a contrast of over 3 to 1 with the light card and with the dark one.
 _COLOURS = ["#4a86c5", "#d9720f", "#4a9a45", "#a66fb0", "#2f9aa0", "#b08a2e"]
 _WARN = "#d9534f"
 _LEVEL = "#7d838d"
 _FEW_POINTS = 50
-# So that a lone day is a bar among days, not a wall.
+# The least number of bars that the axis has room for, by their length: a single day would
+# otherwise be one bar as wide as the chart.
 _FEWEST_BARS = {timedelta(days=1): 14, timedelta(hours=1): 12}
 
 
@@ -31,7 +32,7 @@ def specification(question: Question, seen: Glimpse) -> Json:
         raise ValueError(f"{question.name} is no chart")
     points = list(_points(question, chart, seen))
     across, up = _x(question, chart, seen), _y(question, chart, seen)
-    # Names are read from left to right: bars with names lie on their side.
+    # Bars with names are horizontal, so that the names can be read.
     lies = chart.scale == "category"
     return {
         "layer": [
@@ -76,11 +77,11 @@ def _mark(question: Question, seen: Glimpse) -> Json:
     return {
         "type": "line",
         "strokeWidth": 1.6,
-        # A lone second between two gaps is a line without a length: the cap makes it a dot.
+        # A single second between two gaps is a line of no length: a round cap makes it a dot.
         "strokeCap": "round",
         "invalid": "break-paths-show-path-domains",
-        # Nobody hits a line that thin: around its points the tooltip comes too. Few points are
-        # shown, so that nobody takes what is between them for measured.
+        # The line is too thin to point at: invisible points around it show the tooltip. Where there
+        # are few points they are visible, so that nobody takes the line between them for measured.
         "point": {"opacity": 1 if len(seen.answer.rows) <= _FEW_POINTS else 0, "size": 40},
     }
 
@@ -133,7 +134,7 @@ def is_drawable(time: str | int | None) -> bool:
         year = datetime.fromisoformat(str(time)).year
     except ValueError:
         return False
-    # A bar begins before it and ends after it.
+    # A year less at both ends, because a bar covers a stretch of time around its instant.
     return MINYEAR < year < MAXYEAR
 
 
@@ -152,7 +153,7 @@ def _y(question: Question, chart: Chart, seen: Glimpse) -> Json:
         axis["tickCount"] = 8
     places = [seen.answer.columns.index(name) for name in chart.measured]
     if all(isinstance(row[place], int) for row in seen.answer.rows for place in places):
-        # Of what is counted there are no halves, also where Vega has a tick for one.
+        # Counts are whole numbers: no tick at a half.
         axis |= {"tickMinStep": 1, "labelExpr": f"datum.value % 1 ? '' : {_SHORT}"}
     y: Json = {
         "field": "y",
@@ -167,7 +168,7 @@ def _y(question: Question, chart: Chart, seen: Glimpse) -> Json:
     return y
 
 
-# 1.5k, 2M, 3B: D3 would call a billion G, and 0.05 50m.
+# 1.5k, 2M, 3B. D3's own format would write a billion as G and 0.05 as 50m.
 _SHORT = (
     "abs(datum.value) < 1000 ? format(datum.value, ',~f') "
     ": replace(format(datum.value, '~s'), 'G', 'B')"
@@ -177,7 +178,7 @@ _SHORT = (
 def _colour(question: Question, chart: Chart, points: list[Json]) -> Json:
     series = list(dict.fromkeys(point["series"] for point in points))
     if chart.series:
-        # The same order, so the same colours, whatever came first.
+        # Sorted, so that a series has the same colour whatever comes first.
         series.sort()
     is_bar = question.display == "bar"
     legend = {
@@ -257,7 +258,7 @@ def _tooltip(question: Question, chart: Chart, seen: Glimpse) -> list[Json]:
     if kind in ("date", "instant"):
         where |= {
             "type": "temporal",
-            # Makes it UTC: a format alone is in the reader's own time zone.
+            # The unit makes the times UTC: a format alone would use the reader's own time zone.
             "timeUnit": "utcyearmonthdatehoursminutesseconds",
             "format": "%Y-%m-%d" if kind == "date" else "%Y-%m-%d %H:%M:%S UTC",
         }

@@ -1,15 +1,19 @@
 """Write dbt's exposures, one a dashboard, from the dashboards' files (`make docs`)."""
 
+import re
 import sys
 from pathlib import Path
 
 import yaml
 
 from dashboards.definitions import Dashboard, load_dashboards
-from dashboards.metabase.provision import tables_of
-from dashboards.questions import load_questions
+from dashboards.questions import load_questions, tables_of
+from loader.warehouse.settings import PROJECT_ROOT
 
 HEADER = "# Written by `make docs` from dashboards/*.yml: change those.\n"
+FUNCTIONS = PROJECT_ROOT / "dbt_project" / "functions"
+_CALL = re.compile(r"\bmarts\.([a-z_]+)\(|\{\{ function\('([a-z_]+)'\) \}\}")
+_REF = re.compile(r"\{\{ ref\('([a-z_]+)'\) \}\}")
 
 
 def exposures() -> str:
@@ -25,7 +29,11 @@ def _exposure(dashboard: Dashboard) -> dict[str, object]:
     chosen = [
         load_questions()[each.values.question] for each in dashboard.filters.values() if each.values
     ]
-    tables = sorted(set().union(*map(tables_of, [*asked, *chosen])))
+    read = [
+        tables_of(question) | _tables_of_functions(question.statement)
+        for question in [*asked, *chosen]
+    ]
+    tables = sorted(set().union(*read))
     return {
         "name": dashboard.name.replace("-", "_"),
         "label": dashboard.title,
@@ -35,6 +43,15 @@ def _exposure(dashboard: Dashboard) -> dict[str, object]:
         "depends_on": [f"ref('{table}')" for table in tables],
         "owner": {"name": "bitso-warehouse"},
     }
+
+
+def _tables_of_functions(sql: str) -> set[str]:
+    """The tables that the functions in some SQL read, themselves or through others."""
+    tables = set()
+    for names in _CALL.findall(sql):
+        body = (FUNCTIONS / f"{''.join(names)}.sql").read_text()
+        tables |= {*_REF.findall(body), *_tables_of_functions(body)}
+    return tables
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from scheduler.entries import Entry, entries
 from scheduler.files import STARTED
 from scheduler.job import PAUSE_SECONDS
 
-# Runs in any case: a new image may bring new models. Dashboards need them, and nothing after them.
+# These run at every start: a new image may bring new models, which the dashboards need.
 MODELS = "transform"
 
 

@@ -11,11 +11,11 @@ from typing import IO
 HERE = Path(__file__).resolve().parent
 CRONTAB = HERE / "crontab"
 DIRECTORY = Path(os.environ.get("SCHEDULER_DIR", "/run/jobs"))
-# The container's environment, as it came: cron itself gives next to nothing to its jobs.
+# The container's environment as it was at the start: cron passes hardly any of it to its jobs.
 ENVIRONMENT = DIRECTORY / "environment"
 # Touched by cron every minute.
 HEARTBEAT = DIRECTORY / "heartbeat"
-# There once what was due at the start has run.
+# Exists once the jobs that were due at the start have run.
 STARTED = DIRECTORY / "started"
 
 

@@ -27,7 +27,7 @@ def problems() -> Iterator[str]:
 
 
 def _is_out_of_time(path: Path, now: float) -> bool:
-    # The lock itself is not tried: a run that starts in that instant would find it taken.
+    # Taking the lock to test it would make a run that starts in that instant find it taken.
     match path.read_text().split():
         case [ends_at, pid] if now > int(ends_at) + OVERRUN_SECONDS:
             return _is_a_run(pid)

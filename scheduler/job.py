@@ -25,7 +25,7 @@ from scheduler.files import ENVIRONMENT, held, lock_of, slug
 
 TRY_AGAIN, NOT_FOUND, TERMINATED = 75, 127, 143
 PAUSE_SECONDS = float(os.environ.get("SCHEDULER_PAUSE_SECONDS", "60"))
-# From asking a run to end to making it.
+# How long a run has to end after it was asked to, before it is killed.
 GRACE_SECONDS = float(os.environ.get("SCHEDULER_GRACE_SECONDS", "30"))
 PING_TIMEOUT_SECONDS = 5.0
 # The entrypoint leaves the container's stdout here, and cron hands it on.
@@ -130,7 +130,7 @@ class Runner:
             self._log.say(f"cannot be started: {error.strerror}")
             return NOT_FOUND
         if self._told_to_end.is_set():
-            # before there was anything to end
+            # the signal came before the command was started
             self.end()
         clock = threading.Timer(max(0.0, self._ends_at - time.monotonic()), self._end_in_time)
         clock.daemon = True
@@ -164,14 +164,14 @@ class Runner:
 
 
 def _signal(group: int, number: int) -> None:
-    # It may have ended just now.
+    # The process may have ended by itself just now.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, number)
 
 
 def is_off(job: TimedCommand, environment: dict[str, str]) -> bool:
     """Whether it is a job that lacks what it needs; a failure each hour would help nobody."""
-    # The settings are read from there.
+    # The loader's settings are read from the environment of this process.
     os.environ.update(environment)
     known = job_of(" ".join(job.command))
     try:

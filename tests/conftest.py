@@ -34,11 +34,15 @@ from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import Role
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.dbt_in_process import run_dbt
+from tests.waiting import LAST_RESORT_SECONDS
 
+pytest_plugins = ["tests.leftovers"]
 BIN = Path(sys.executable).parent
 COMMANDS = {"loader": loader, "dashboards": dashboards}
 # What somebody has in .env is no business of the tests.
 os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
+# `make coverage` reaches children by a variable: one with an environment of its own needs it too.
+MEASURED = {key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")}
 
 
 # Two workers share the tests, a module at a time: the last of them must be short ones.
@@ -119,7 +123,7 @@ class Warehouse:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=LAST_RESORT_SECONDS,
         )
 
     def loader(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -150,7 +154,7 @@ class Warehouse:
 
     def transform(self, since: datetime | None = None, until: datetime | None = None) -> LedgerRun:
         """What `loader transform` does, with dbt in this process."""
-        with mock.patch.object(transform, "_dbt", self.dbt):
+        with mock.patch.object(transform, "run_dbt", self.dbt):
             return transform.transform(since, until)
 
 

@@ -58,7 +58,7 @@ def _about_the_project(arguments: list[str]) -> list[str]:
 
 def _move(project: Manifest, database: str) -> None:
     """The project as dbt reads it where the profile names this database."""
-    for node in (*project.nodes.values(), *project.sources.values()):
+    for node in (*project.nodes.values(), *project.sources.values(), *project.functions.values()):
         if node.relation_name:
             node.relation_name = node.relation_name.replace(
                 f'"{node.database}"', f'"{database}"', 1

@@ -6,13 +6,14 @@
 import argparse
 import json
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
+
+from tests.local_server import QuietHandler, serving
+from tests.waiting import wait_for
 
 
 class Received(NamedTuple):
@@ -31,23 +32,22 @@ class Received(NamedTuple):
 
 @dataclass
 class Receiver:
-    """What came in; how to answer, by path: a status, after so many seconds."""
+    """What came in; how to answer, by path: with a status, or not at all while it is held."""
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
-    delays: dict[str, float] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+    # Returns when all is received that was sent until now.
+    drain: Callable[[], None] = lambda: None
 
     def address(self, path: str = "/hook") -> str:
         """As apprise writes it."""
         return f"json://127.0.0.1:{self.port}{path}"
 
-    def wait_for(self, count: int, seconds: float = 10.0) -> list[Received]:
+    def wait_for(self, count: int) -> list[Received]:
         """The messages, once there are so many."""
-        deadline = time.monotonic() + seconds
-        while len(self.received) < count and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(self.received) >= count, self.received
+        wait_for(lambda: len(self.received) >= count, lambda: f"{count}: {self.received}")
         return list(self.received)
 
 
@@ -56,36 +56,26 @@ def receiver(host: str = "127.0.0.1", port: int = 0) -> Iterator[Receiver]:
     """A receiver that listens."""
     told = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class HookHandler(QuietHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             key = self.headers["Idempotency-Key"]
             told.received.append(Received(time.time(), self.path, key, body))
-            time.sleep(told.delays.get(self.path, 0))
-            try:
+            while self.path in told.held and not self.hold(0.02):
+                pass
+            # Else the sender was killed.
+            with suppress(ConnectionError):
                 self.send_response(told.statuses.get(self.path, 200))
                 self.end_headers()
-            except ConnectionError:
-                pass  # the sender was killed
 
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 200
-
-    with Server((host, port), Handler) as server:
-        told.port = server.server_address[1]
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        try:
-            yield told
-        finally:
-            server.shutdown()
+    with serving(HookHandler, host, port) as server:
+        told.port = server.server_port
+        told.drain = server.drain
+        yield told
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ The tests go on from one another, in their order. No network is needed but for b
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 import requests
 
 from loader.warehouse.settings import PROJECT_ROOT
+from tests.local_server import free_port
 
 PROJECT = "bitso-warehouse-test"
 JOBS_UID = "10001"
@@ -143,12 +143,6 @@ def docker(*arguments: str, check: bool = True, stdin: str = "") -> str:
 def say(text: str) -> None:
     """A figure, for whoever reads along."""
     sys.stdout.write(f"\n  {text}\n")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

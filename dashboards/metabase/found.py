@@ -58,7 +58,7 @@ def dashboard_differences(wanted: Json, found: Json) -> list[str]:
     if found.get("tabs"):
         fields.append("tabs")
     tiles = [_tile(tile) for tile in found.get("dashcards") or []]
-    # In an order of their own: the one in which they come means nothing.
+    # Sorted, because Metabase returns them in no particular order.
     if _sorted(tiles) != _sorted(_tile(tile) for tile in wanted["dashcards"]):
         fields.append("dashcards")
     return fields

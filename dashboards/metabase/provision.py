@@ -6,36 +6,20 @@ is left alone.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
 
 from dashboards.charts import missing
 from dashboards.definitions import Dashboard, load_dashboards
 from dashboards.metabase import found, wanted
+from dashboards.metabase.changes import Change, Changes
+from dashboards.metabase.database import WarehouseConnection
 from dashboards.metabase.session import Session
 from dashboards.metabase.wanted import Json
 from dashboards.questions import Question, load_questions
-from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.errors import TerminalError
 from loader.warehouse.settings import Settings
-
-_TABLE = re.compile(r"\bmarts\.([a-z_]+)")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One object that differs; `fields` are those of an update."""
-
-    action: Literal["create", "update", "archive", "sync"]
-    kind: str
-    name: str
-    fields: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        what = f"{self.action} {self.kind} {self.name!r}"
-        return f"{what}: {', '.join(self.fields)}" if self.fields else what
 
 
 @dataclass
@@ -55,12 +39,18 @@ class Provision:
     collection: int | None = None
     cards: dict[str, int | None] = field(default_factory=dict)
 
+    @property
+    def _changes(self) -> Changes:
+        return Changes(self.is_writing, self.report)
+
     def run(self) -> None:
         """Database, collection, cards, dashboards, and what is no longer in the repository."""
         if self.session.is_new:
             self._report_everything()
             return
-        self._provide_database()
+        self.database = WarehouseConnection(
+            self.session, self.settings, self._changes, load_questions().values()
+        ).provide()
         self._provide_collection()
         items = list(self._items())
         for name, question in load_questions().items():
@@ -79,84 +69,6 @@ class Provision:
             self.report(Change("create", "card", question.title))
         for definition in load_dashboards().values():
             self.report(Change("create", "dashboard", definition.title))
-
-    def _change(self, change: Change, write: Callable[[], Any]) -> Any:
-        self.report(change)
-        return write() if self.is_writing else None
-
-    # The warehouse's connection
-
-    def _provide_database(self) -> None:
-        name, details = wanted.COLLECTION, _details(self.settings)
-        known = [
-            each for each in self.session.read("/api/database")["data"] if each["name"] == name
-        ]
-        if not known:
-            body = {
-                "name": name,
-                "engine": "postgres",
-                "details": details | {"password": self._reader_password()},
-                "is_full_sync": True,
-                "is_on_demand": False,
-                "auto_run_queries": True,
-            }
-            made = self._change(
-                Change("create", "database", name),
-                lambda: self.session.create("/api/database", body),
-            )
-            if made:
-                self.database = made["id"]
-                self._wait_for_tables()
-            return
-        if len(known) > 1:
-            raise TerminalError(
-                f"Metabase has {len(known)} databases named {name!r}: rename others"
-            )
-        self.database = known[0]["id"]
-        self._update_database(name, details)
-
-    def _update_database(self, name: str, details: Json) -> None:
-        kept = self.session.read(f"/api/database/{self.database}")
-        there = kept.get("details") or {}
-        if kept.get("engine") != "postgres" or there.get("user") != details["user"]:
-            raise TerminalError(
-                f"Metabase has a database {name!r} that is not ours (another engine or login): "
-                "rename it"
-            )
-        if differing := sorted(key for key in details if there.get(key) != details[key]):
-            body = {"details": details | {"password": self._reader_password()}}
-            self._change(
-                Change("update", "database", name, tuple(differing)),
-                lambda: self.session.update(f"/api/database/{self.database}", body),
-            )
-        if self._tables_missing():
-            self._change(Change("sync", "database", name), self._sync)
-
-    def _reader_password(self) -> str:
-        password = self.settings.metabase_reader_password.get_secret_value()
-        if not password:
-            raise UsageError(
-                "set WAREHOUSE_METABASE_READER_PASSWORD, the password that Metabase reads with"
-            )
-        return password
-
-    def _sync(self) -> None:
-        self.session.create(f"/api/database/{self.database}/sync_schema", None)
-        self._wait_for_tables()
-
-    def _tables_missing(self) -> set[str]:
-        metadata = self.session.read(f"/api/database/{self.database}/metadata")
-        seen = {table["name"] for table in metadata["tables"] if table["schema"] == "marts"}
-        return set().union(*map(tables_of, load_questions().values())) - seen
-
-    def _wait_for_tables(self) -> None:
-        deadline = time.monotonic() + self.settings.metabase_wait_seconds
-        while lacking := self._tables_missing():
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    f"Metabase sees no marts.{min(lacking)} yet: has dbt built it? then try again"
-                )
-            time.sleep(0.5)
 
     # The collection
 
@@ -182,7 +94,7 @@ class Provision:
                 raise TerminalError(
                     f"Metabase has a collection {body['name']!r} that is not ours: rename it"
                 )
-            made = self._change(
+            made = self._changes.make(
                 Change("create", "collection", body["name"]),
                 lambda: self.session.create("/api/collection", body),
             )
@@ -196,7 +108,7 @@ class Provision:
         if not _is_at_the_top(kept):
             differing.append("parent_id")
         if differing:
-            self._change(
+            self._changes.make(
                 Change("update", "collection", body["name"], tuple(differing)),
                 # A PUT without it would take a collection out of the trash unasked.
                 lambda: self.session.update(
@@ -221,7 +133,7 @@ class Provision:
         if known is None:
             _refuse_strangers(items, "card", question.title, None)
             self._try_out(question, body)
-            made = self._change(
+            made = self._changes.make(
                 Change("create", "card", question.title),
                 lambda: self.session.create(
                     "/api/card", body | {"entity_id": wanted.entity_id(question.name)}
@@ -234,7 +146,7 @@ class Provision:
         if differing := found.card_differences(body, known):
             _refuse_strangers(items, "card", question.title, number)
             self._try_out(question, body)
-            made = self._change(
+            made = self._changes.make(
                 Change("update", "card", question.title, tuple(differing)),
                 lambda: self.session.update(f"/api/card/{number}", body | {"archived": False}),
             )
@@ -274,7 +186,7 @@ class Provision:
         if kept is None:
             _refuse_strangers(items, "dashboard", definition.title, None)
             start = {name: body[name] for name in ("name", "description", "collection_id")}
-            kept = self._change(
+            kept = self._changes.make(
                 Change("create", "dashboard", definition.title),
                 lambda: self.session.create("/api/dashboard", start),
             )
@@ -283,7 +195,7 @@ class Provision:
         elif differing := found.dashboard_differences(body, kept):
             _refuse_strangers(items, "dashboard", definition.title, kept["id"])
             there = kept
-            self._change(
+            self._changes.make(
                 Change("update", "dashboard", definition.title, tuple(differing)),
                 lambda: self._write_dashboard(there, body),
             )
@@ -339,7 +251,7 @@ class Provision:
                 continue
             if self.prune:
                 path = f"/api/{kind}/{number}"
-                self._change(Change("archive", kind, name), partial(self._archive, path))
+                self._changes.make(Change("archive", kind, name), partial(self._archive, path))
             else:
                 self.notice(f"left {kind} {name!r}: no longer in dashboards/ (--prune archives it)")
 
@@ -349,29 +261,6 @@ class Provision:
 
 def _is_at_the_top(collection: Json) -> bool:
     return collection.get("location") in (None, "/")
-
-
-def tables_of(question: Question) -> set[str]:
-    """The tables of marts that a question reads."""
-    return set(_TABLE.findall(question.statement))
-
-
-def _details(settings: Settings) -> Json:
-    """How Metabase connects, but for the password."""
-    host = settings.metabase_reader_host or settings.host
-    if not host:
-        raise UsageError(
-            "set WAREHOUSE_METABASE_READER_HOST, where Metabase finds the warehouse's Postgres"
-        )
-    return {
-        "host": host,
-        "port": settings.metabase_reader_port or settings.port or 5432,
-        "dbname": settings.metabase_reader_db or settings.db,
-        "user": settings.metabase_reader_user,
-        "ssl": False,
-        "schema-filters-type": "inclusion",
-        "schema-filters-patterns": "marts",
-    }
 
 
 def _refuse_strangers(items: list[Json], kind: str, name: str, own: int | None) -> None:

@@ -101,7 +101,8 @@ class Session(Metabase_API):  # type: ignore[misc]
             try:
                 reply = send(path, "raw", timeout=self._timeout, allow_redirects=False, **options)
                 if reply.status_code == 401:
-                    # It was refused before anything happened: also a write may be sent again.
+                    # Metabase refused before it did anything, so that even a write may be sent
+                    # again.
                     self.authenticate()
                     reply = send(
                         path, "raw", timeout=self._timeout, allow_redirects=False, **options
@@ -142,7 +143,8 @@ class Session(Metabase_API):  # type: ignore[misc]
         }
         reply = self._post_outside("/api/setup", body)
         self._set_up_token = None
-        # 403: somebody was faster, or an answer of ours was lost; the login tells.
+        # 403: the account exists already, from another run or because an answer got lost. Logging
+        # in tells which.
         if reply.status_code != 403:
             self._read(reply, "POST /api/setup")
 

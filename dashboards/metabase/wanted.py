@@ -122,7 +122,7 @@ def _title(name: str) -> str:
 
 
 def _default(parameter: Parameter, value: object) -> object:
-    # A widget for days holds one, any other a list.
+    # A date filter's default is one value, that of any other filter is a list.
     return value if _TAG_TYPE[parameter.type] == "date" else [value]
 
 

@@ -11,19 +11,9 @@ columns:
   day: {title: Day}
   active_users: {title: Active users}
 parameters:
-  from:
-    type: date
-    unset: 89 days before to
-    description: First day (reporting time zone).
-  to:
-    type: date
-    unset: the latest day with a deposit or withdrawal
-    description: Last day (reporting time zone).
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Count complete transactions only, or any.
+  from: {like: from_day, unset: 89 days before to}
+  to: {like: to_day, unset: the latest day with a deposit or withdrawal}
+  status: status
 */
 with
 

@@ -5,15 +5,8 @@ description: >-
   from a transaction included.
 display: scalar
 parameters:
-  day:
-    type: date
-    unset: the latest day with a deposit or withdrawal
-    description: The day, in the reporting time zone.
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Count complete transactions only, or any.
+  day: {like: day, unset: the latest day with a deposit or withdrawal}
+  status: status
 */
 with
 

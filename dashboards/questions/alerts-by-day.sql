@@ -10,32 +10,11 @@ chart:
 columns:
   day: {title: Day}
 parameters:
-  book:
-    type: text
-    unset: all books
-    description: One book, by any of its names.
-  from:
-    type: date
-    unset: 29 days before to
-    description: First day (reporting time zone).
-  to:
-    type: date
-    unset: the latest day on which one opened
-    description: Last day (reporting time zone).
+  book: any_book
+  from: {like: from_day, unset: 29 days before to}
+  to: {like: to_day, unset: the latest day on which one opened}
 */
 with
-
--- A name that nobody knows is asked for as it stands.
-asked as (
-    select
-        coalesce(
-            (
-                select known.book from marts.book_names as known
-                where known.book_name = lower(:book)
-            ),
-            lower(:book)
-        ) as book
-),
 
 opened as (
     select
@@ -68,7 +47,9 @@ final as (
             >= coalesce(cast(:from as date), last_day.last_date - 29)
     where
         cast(:book as text) is null
-        or opened.book = (select asked.book from asked)
+        or opened.book = (
+            select named.book from marts.book_named(:book) as named
+        )
     group by opened.day, opened.threshold_pct
 )
 

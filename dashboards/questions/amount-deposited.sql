@@ -5,19 +5,12 @@ description: >-
   amount add nothing.
 display: scalar
 parameters:
-  day:
-    type: date
-    unset: the latest day with a deposit of any currency
-    description: The day, in the reporting time zone.
+  day: {like: day, unset: the latest day with a deposit of any currency}
   currency:
     type: text
     default: mxn
     description: The currency's code, in any case.
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Add complete deposits only, or any.
+  status: {like: status, description: "Add complete deposits only, or any."}
 */
 with
 

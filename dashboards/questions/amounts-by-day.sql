@@ -11,23 +11,13 @@ columns:
   deposited: {decimals: 2}
   withdrawn: {decimals: 2}
 parameters:
-  from:
-    type: date
-    unset: 89 days before to
-    description: First day (reporting time zone).
-  to:
-    type: date
-    unset: the latest day with a deposit or withdrawal
-    description: Last day (reporting time zone).
+  from: {like: from_day, unset: 89 days before to}
+  to: {like: to_day, unset: the latest day with a deposit or withdrawal}
   currency:
     type: text
     default: mxn
     description: The currency, as in mxn.
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Count complete transactions only, or any.
+  status: status
 */
 with
 

@@ -16,11 +16,7 @@ parameters:
     type: text
     default: mx
     description: The jurisdiction's code, in any case.
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Average complete deposits only, or any.
+  status: {like: status, description: "Average complete deposits only, or any."}
 */
 with
 

@@ -4,15 +4,8 @@ description: >-
   How many different currencies were deposited on a day.
 display: scalar
 parameters:
-  day:
-    type: date
-    unset: the latest day with a deposit
-    description: The day, in the reporting time zone.
-  status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Count complete deposits only, or any.
+  day: {like: day, unset: the latest day with a deposit}
+  status: status_of_deposits
 */
 with
 

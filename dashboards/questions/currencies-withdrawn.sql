@@ -4,15 +4,10 @@ description: >-
   How many different currencies were withdrawn on a day.
 display: scalar
 parameters:
-  day:
-    type: date
-    unset: the latest day with a withdrawal
-    description: The day, in the reporting time zone.
+  day: {like: day, unset: the latest day with a withdrawal}
   status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Count complete withdrawals only, or any.
+    like: status
+    description: "Count complete withdrawals only, or any."
 */
 with
 

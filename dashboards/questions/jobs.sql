@@ -11,10 +11,7 @@ columns:
     title: Quarantined in 7 days
     warn: {operator: ">", value: 0}
 parameters:
-  job:
-    type: text
-    unset: all jobs
-    description: "One job, such as tickers."
+  job: job
 */
 with
 

@@ -4,10 +4,7 @@ description: >-
   When a user last logged in; without a user, everybody who ever did.
 display: table
 parameters:
-  user_id:
-    type: text
-    unset: all who ever logged in
-    description: One user.
+  user_id: {like: user, unset: all who ever logged in}
 */
 with
 

@@ -9,27 +9,12 @@ columns:
   peak_spread: {title: Largest spread, unit: "%", decimals: 3}
   blind_at: {title: Nothing seen after}
 parameters:
-  book:
-    type: text
-    unset: all books
-    description: One book, by any of its names.
+  book: any_book
 */
 with
 
 spread_alerts_live as not materialized (
     select * from marts.spread_alerts_live
-),
-
--- A name that nobody knows is asked for as it stands.
-asked as (
-    select
-        coalesce(
-            (
-                select known.book from marts.book_names as known
-                where known.book_name = lower(:book)
-            ),
-            lower(:book)
-        ) as book
 ),
 
 chosen as (
@@ -45,7 +30,7 @@ chosen as (
         closed_at is null
         and (
             cast(:book as text) is null
-            or book = (select asked.book from asked)
+            or book = (select named.book from marts.book_named(:book) as named)
         )
 ),
 

@@ -11,18 +11,9 @@ columns:
   day: {title: Day}
   status: {warn: {operator: "=", value: failed}}
 parameters:
-  job:
-    type: text
-    unset: all jobs
-    description: "One job, such as tickers."
-  from:
-    type: date
-    unset: 29 days before to
-    description: First day (reporting time zone).
-  to:
-    type: date
-    unset: the latest day on which one began
-    description: Last day (reporting time zone).
+  job: job
+  from: {like: from_day, unset: 29 days before to}
+  to: {like: to_day, unset: the latest day on which one began}
 */
 with
 

@@ -16,63 +16,38 @@ columns:
   threshold_2_pct: {title: Second threshold, unit: "%"}
   threshold_3_pct: {title: Third threshold, unit: "%"}
 parameters:
-  book:
-    type: text
-    default: btc_mxn
-    description: The book, by any of its names.
+  book: one_book
   to:
-    type: date
-    unset: the latest day with an observation of the book
+    like: day_of_book
     description: The day of whose end the half hour is (reporting time zone).
 */
 with
 
-spread_observations as not materialized (
-    select * from marts.spread_observations
-),
-
--- A name that nobody knows is asked for as it stands.
-asked as (
-    select
-        coalesce(
-            (
-                select known.book from marts.book_names as known
-                where known.book_name = lower(:book)
-            ),
-            lower(:book)
-        ) as book
-),
-
-bounds as (
-    select
-        cast(cast(:to as date) + 1 as timestamp)
-        at time zone reporting_settings.reporting_timezone as end_instant
-    from marts.reporting_settings as reporting_settings
-),
-
 latest as (
-    select max(spread_observations.orderbook_timestamp) as seen_at
-    from spread_observations
+    select max(orderbook_timestamp) as seen_at
+    from marts.spread_observations
     where
-        spread_observations.book = (select asked.book from asked)
-        and spread_observations.is_primary
-        and (
-            cast(:to as date) is null
-            or spread_observations.orderbook_timestamp
-            < (select bounds.end_instant from bounds)
+        book = (select named.book from marts.book_named(:book) as named)
+        and orderbook_timestamp <= (
+            select
+                marts.last_instant(
+                    cast(:to as text), 'infinity', zones.reporting_timezone
+                )
+            from marts.reporting_settings as zones
         )
+        and is_primary
 ),
 
-observations as (
+half_hour as (
     select
-        orderbook_timestamp,
+        orderbook_timestamp as seen_at,
         feed,
         spread,
         lead(orderbook_timestamp) over (order by orderbook_timestamp)
-            as next_timestamp
-    from spread_observations
+            as next_seen_at
+    from marts.spread_observations
     where
-        book = (select asked.book from asked)
+        book = (select named.book from marts.book_named(:book) as named)
         and orderbook_timestamp
         > (select latest.seen_at from latest) - interval '30 minutes'
         and orderbook_timestamp <= (select latest.seen_at from latest)
@@ -82,47 +57,32 @@ observations as (
 -- The first second that is missing is a point without a spread.
 points as (
     select
-        observations.orderbook_timestamp,
-        observations.spread
-    from observations
+        seen_at,
+        spread
+    from half_hour
     union all
     select
-        observations.orderbook_timestamp + interval '1 second'
-            as orderbook_timestamp,
-        cast(null as numeric) as spread
-    from observations
-    where
-        observations.feed = 'stream'
-        and observations.next_timestamp
-        >= observations.orderbook_timestamp + interval '2 seconds'
-),
-
-seconds as (
-    select
-        date_trunc('second', points.orderbook_timestamp) as second,
-        round(max(points.spread), 6) as spread_pct
-    from points
-    group by second
+        seen_at + interval '1 second' as seen_at,
+        null as spread
+    from half_hour
+    where feed = 'stream' and next_seen_at >= seen_at + interval '2 seconds'
 ),
 
 thresholds as (
-    select
-        array_agg(
-            book_thresholds.threshold_pct order by book_thresholds.threshold_pct
-        ) as levels
-    from marts.book_thresholds as book_thresholds
-    where book_thresholds.book = (select asked.book from asked)
+    select array_agg(trim_scale(threshold_pct) order by threshold_pct) as levels
+    from marts.book_thresholds
+    where book = (select named.book from marts.book_named(:book) as named)
 ),
 
 final as (
     select
-        seconds.second,
-        trim_scale(seconds.spread_pct) as spread_pct,
-        trim_scale(thresholds.levels[1]) as threshold_1_pct,
-        trim_scale(thresholds.levels[2]) as threshold_2_pct,
-        trim_scale(thresholds.levels[3]) as threshold_3_pct
-    from seconds
-    cross join thresholds
+        date_trunc('second', seen_at) as second,
+        trim_scale(round(max(spread), 6)) as spread_pct,
+        (select thresholds.levels[1] from thresholds) as threshold_1_pct,
+        (select thresholds.levels[2] from thresholds) as threshold_2_pct,
+        (select thresholds.levels[3] from thresholds) as threshold_3_pct
+    from points
+    group by second
 )
 
 select * from final

@@ -7,39 +7,18 @@ display: table
 columns:
   spread: {unit: "%", decimals: 6}
 parameters:
-  book:
-    type: text
-    default: btc_mxn
-    description: The book, by any of its names.
-  from:
-    type: instant
-    unset: six days before the day of to
-    description: First day (reporting time zone) or instant.
-  to:
-    type: instant
-    unset: the latest day with an observation of the book
-    description: Last day (reporting time zone) or instant.
+  book: one_book
+  from: from_instant
+  to: {like: to_instant, unset: the latest day with an observation of the book}
 */
 with
-
-reporting_settings as (
-    select * from marts.reporting_settings
-),
 
 spread_observations as not materialized (
     select * from marts.spread_observations
 ),
 
--- A name that nobody knows is asked for as it stands.
 asked as (
-    select
-        coalesce(
-            (
-                select known.book from marts.book_names as known
-                where known.book_name = lower(:book)
-            ),
-            lower(:book)
-        ) as book
+    select * from marts.book_named(:book)
 ),
 
 latest as (
@@ -48,48 +27,19 @@ latest as (
     where book = (select asked.book from asked)
 ),
 
--- An instant is longer than a date, and is the last one itself.
-period_end as (
-    select
-        reporting_settings.reporting_timezone,
-        case
-            when length(cast(:to as text)) > 10
-                then cast(:to as timestamptz)
-            else
-                cast(
-                    coalesce(
-                        cast(:to as date),
-                        cast(
-                            latest.seen_at
-                            at time zone reporting_settings.reporting_timezone
-                            as date
-                        )
-                    ) + 1 as timestamp
-                ) at time zone reporting_settings.reporting_timezone
-                - interval '1 microsecond'
-        end as last_instant
-    from reporting_settings
-    cross join latest
-),
-
 period as (
     select
-        last_instant,
-        case
-            when length(cast(:from as text)) > 10
-                then cast(:from as timestamptz)
-            else
-                cast(
-                    coalesce(
-                        cast(:from as date),
-                        cast(
-                            last_instant at time zone reporting_timezone
-                            as date
-                        ) - 6
-                    ) as timestamp
-                ) at time zone reporting_timezone
-        end as first_instant
-    from period_end
+        marts.first_instant(
+            cast(:from as text),
+            cast(:to as text),
+            latest.seen_at,
+            zones.reporting_timezone
+        ) as first_instant,
+        marts.last_instant(
+            cast(:to as text), latest.seen_at, zones.reporting_timezone
+        ) as last_instant
+    from marts.reporting_settings as zones
+    cross join latest
 ),
 
 final as (

@@ -8,10 +8,7 @@ parameters:
     type: text
     unset: all jurisdictions
     description: One jurisdiction's code, in any case.
-  user_id:
-    type: text
-    unset: all users
-    description: One user.
+  user_id: {like: user, unset: all users}
 */
 with
 

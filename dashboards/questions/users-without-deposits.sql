@@ -5,10 +5,8 @@ description: >-
 display: table
 parameters:
   status:
-    type: text
-    choices: [complete, any]
-    default: complete
-    description: Look for complete deposits only, or any.
+    like: status
+    description: "Look for complete deposits only, or any."
 */
 with
 

@@ -15,7 +15,21 @@
 {%- endmacro %}
 
 
-{# Whether a spread is bigger than a limit in percent of the ask, exactly. #}
-{% macro is_above(bid, ask, limit_pct) -%}
-    ({{ ask }} - {{ bid }}) * 100 > {{ limit_pct }} * {{ ask }}
+{# The spread in percent of the ask, with 12 decimals. #}
+{% macro spread_of(bid, ask) -%}
+    cast(
+        round(({{ ask }} - {{ bid }}) * 100 / {{ ask }}, 12) as numeric(56, 12)
+    )
+{%- endmacro %}
+
+
+{# The latest quote of each book, from CTEs `books` and `quotes`. #}
+{% macro latest_quotes() -%}
+    books
+    cross join
+        lateral (
+            select max(quotes.quoted_at) as quoted_at
+            from quotes
+            where quotes.book = books.book
+        ) as latest_quotes
 {%- endmacro %}

@@ -91,22 +91,22 @@
             {{ carried }}.breaches as carried_breaches,
             {{ carried }}.opened_at is not null
             and neighbours.context_rank is not null as is_carried,
-            {{ is_above(
-                'neighbours.bid',
-                'neighbours.ask',
-                'book_thresholds.threshold_pct'
-            ) }} as is_breach,
+            {{ function('is_above') }}(
+                neighbours.bid,
+                neighbours.ask,
+                book_thresholds.threshold_pct
+            ) as is_breach,
             neighbours.is_after_gap
-            or not {{ is_above(
-                'neighbours.previous_bid',
-                'neighbours.previous_ask',
-                'book_thresholds.close_below_pct'
-            ) }} as is_first,
-            {{ is_above(
-                'neighbours.previous_bid',
-                'neighbours.previous_ask',
-                'book_thresholds.threshold_pct'
-            ) }} as is_after_breach
+            or not {{ function('is_above') }}(
+                neighbours.previous_bid,
+                neighbours.previous_ask,
+                book_thresholds.close_below_pct
+            ) as is_first,
+            {{ function('is_above') }}(
+                neighbours.previous_bid,
+                neighbours.previous_ask,
+                book_thresholds.threshold_pct
+            ) as is_after_breach
         from neighbours
         inner join book_thresholds
             on neighbours.book = book_thresholds.book
@@ -117,11 +117,11 @@
                 and book_thresholds.threshold_pct
                 = {{ carried }}.threshold_pct
         where
-            {{ is_above(
-                'neighbours.bid',
-                'neighbours.ask',
-                'book_thresholds.close_below_pct'
-            ) }}
+            {{ function('is_above') }}(
+                neighbours.bid,
+                neighbours.ask,
+                book_thresholds.close_below_pct
+            )
             and (
                 neighbours.context_rank is null
                 or neighbours.context_rank < case

@@ -3,10 +3,10 @@ with
 seen as (
     select *
     from unnest(
-        cast(%(books)s as text []),
-        cast(%(thresholds)s as numeric []),
-        cast(%(opened)s as timestamptz []),
-        cast(%(seen_until)s as timestamptz [])
+        cast(%(books)s as text[]),
+        cast(%(thresholds)s as numeric[]),
+        cast(%(opened)s as timestamptz[]),
+        cast(%(seen_until)s as timestamptz[])
     ) as asked (book, threshold_pct, opened_at, seen_until)
 ),
 

@@ -14,7 +14,7 @@ from loader.warehouse.errors import UsageError
 from loader.warehouse.settings import get_settings
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
-# The services that are nobody's in particular: whoever made the receiver decides what it reads.
+# Plain webhooks: whoever wrote the receiver decides what it reads, so it gets our facts too.
 _WEBHOOKS = {"json", "xml", "form"}
 
 
@@ -79,7 +79,7 @@ class Channels:
     def send(self, channel: str, number: int, message: Message) -> str | None:
         """Send to one address, once. Returns why it failed, without the address, or None."""
         plugin = self._plugin(channel, number)
-        # A second try is ours to make, and to write down.
+        # apprise must not retry by itself: each attempt is written down by us.
         plugin.retry = 0
         if plugin.protocol in _WEBHOOKS:
             plugin.headers["Idempotency-Key"] = message.idempotency_key
@@ -95,7 +95,7 @@ class Channels:
         return f"answered with status {status}" if status else "no answer, or not accepted"
 
     def _plugin(self, channel: str, number: int) -> Any:
-        # A new one each time: what is put on it is of one message.
+        # A new object for each message, because headers and facts of the message are put on it.
         address = self._addresses[channel][number - 1]
         plugin = apprise.Apprise.instantiate(address, suppress_exceptions=True)
         if plugin is None:

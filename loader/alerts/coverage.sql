@@ -3,7 +3,7 @@
     select
         window_start as since,
         '10 minutes' as span,
-        cast(observed as numeric) / expected as share
+        cast(observed as numeric) / expected as observed_share
     from marts.observation_coverage
     where book = %(book)s and window_start <= %(until)s
     order by window_start desc
@@ -14,7 +14,7 @@ union all
     select
         hour as since,
         'hour' as span,
-        coverage as share
+        coverage as observed_share
     from marts.spread_hourly
     where
         book = %(book)s
@@ -23,5 +23,5 @@ union all
     order by hour desc
     limit 1
 )
-order by since desc, span
+order by since desc, span asc
 limit 1

@@ -122,8 +122,8 @@ def plan(
         if not overlapping and episode.opened_at < now - limits.oldest:
             found.skipped.append(episode)
             continue
-        # A late row may have moved its opening, or made one of two: then the one told of last
-        # speaks for all of it.
+        # A late row may have moved the opening, or joined two alerts into one: then the message
+        # sent last counts as the one about this alert.
         known_as = max(overlapping, default=episode.opened_at)
         told = [one for one in of_watch if one.opened_at == known_as]
         for channel in filter(None, episode.channels.split(",")):

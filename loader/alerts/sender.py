@@ -34,11 +34,13 @@ from loader.warehouse.signals import Terminated, end_if_told
 log = logging.getLogger(__name__)
 
 JOB = "alerts"
-# Between two looks while quotes pour in; a look judges all that dbt has not seen yet, ...
+# The least time between two looks while quotes pour in.
 LOOK_SECONDS = 0.25
-# ... so the slower it gets the rarer it is.
+# A look reads all that dbt has not modelled yet. It may take at most this share of the time: the
+# slower it gets, the rarer it is.
 LOOK_SHARE = 0.5
-# Without news, for what announces itself to nobody: dbt's own verdicts, after an import.
+# The longest time between two looks, for changes that nobody announces: what dbt finds in old data
+# after an import.
 IDLE_SECONDS = 60.0
 WHOLE_SECONDS = 600.0
 STAND_BY_SECONDS = 2.0
@@ -89,7 +91,8 @@ class Sender:
         self._due: dict[Address, deque[Delivery]] = {}
         self._busy: dict[Address, Sending] = {}
         self._ended: queue.SimpleQueue[tuple[Sending, str | None]] = queue.SimpleQueue()
-        # Ended, but not written down yet: more than one only when Postgres went away.
+        # Attempts that have ended and are not written down yet. They are several only while
+        # Postgres is away.
         self._unwritten: list[tuple[Sending, str | None]] = []
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._bell, False)
@@ -168,7 +171,7 @@ class Sender:
         """Sleep until an attempt ends, quotes come in or it is time; whether quotes came in."""
         end_if_told()
         connection.poll()
-        # Those that came with the reply to a statement make no more noise.
+        # Notifications that came with the reply to a statement no longer wake select().
         if not connection.notifies:
             seconds = None if until is None else max(0.0, until - time.monotonic())
             select.select([connection, self._bell], [], [], seconds)
@@ -207,7 +210,7 @@ class Sender:
             select.select([self._bell], [], [], deadline - time.monotonic())
             self._hear()
         if self._unwritten:
-            # An interrupted statement has cost the connection.
+            # An interrupted statement closes its connection: then use a new one.
             with contextlib.closing(connect("loader") if connection.closed else connection) as last:
                 last.rollback()
                 self.collect(last)
@@ -250,7 +253,7 @@ class Sender:
                 begun.append(Sending(delivery, text, *store.begin(cursor, delivery)))
         for work in begun:
             self._busy[work.target] = work
-            # A daemon: who ends this process does not wait for a slow receiver.
+            # A daemon thread: the end of the process does not wait for a slow receiver.
             threading.Thread(target=self._send, args=(work,), daemon=True).start()
 
     def _send(self, work: Sending) -> None:
@@ -274,7 +277,7 @@ def _seconds_to(seen: Iterable[Episode], horizon: store.Horizon) -> float:
     if horizon.next_retry:
         moments.append(horizon.next_retry)
     seconds = min(((moment - horizon.now).total_seconds() for moment in moments), default=60.0)
-    # No sooner than it takes for both clocks to have passed the moment.
+    # A little later than due, because our clock and that of Postgres may differ.
     return min(max(seconds, 0.0) + 0.05, IDLE_SECONDS)
 
 

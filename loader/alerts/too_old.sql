@@ -4,8 +4,8 @@ select
     alerts.book,
     alerts.threshold_pct,
     alerts.opened_at,
-    coalesce(alerts.closed_at, alerts.last_observed_at) as seen_until,
-    channels.channel
+    channels.channel,
+    coalesce(alerts.closed_at, alerts.last_observed_at) as seen_until
 from marts.spread_alerts_live as alerts
 cross join string_to_table(alerts.channels, ',') as channels (channel)
 where

@@ -17,8 +17,8 @@ from loader.lake.lines import (
 )
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST, BadValueError
 
-# A written spread that is farther from that of bid and ask, in percentage points, is counted:
-# none of the known ways of rounding is.
+# In percentage points. A written spread farther than this from that of bid and ask is counted as
+# off: no known way of rounding explains it.
 SPREAD_TOLERANCE = 0.01
 
 SCHEMA = pa.schema([
@@ -65,7 +65,7 @@ class LakeLines:
     def __init__(self, header: tuple[str, ...] | None, path_book: str | None) -> None:
         self.header = header
         self._path_book = path_book
-        # Where the usual columns come in their usual order, with or without the verdict.
+        # Whether the columns come in the usual order, with or without the verdict.
         self._is_usual = header is None or header in (COLUMNS, (*COLUMNS, VERDICT))
 
     def read(self, lines: pa.StringArray, first_line: int) -> Chunk:
@@ -104,7 +104,7 @@ class LakeLines:
         try:
             moment = pc.binary_join_element_wise(day, time, "T").cast(pa.timestamp("us"))
         except pa.ArrowInvalid:
-            # A day or an hour that there is not: the exact parser says which line has it.
+            # Some line has a day or an hour that does not exist: the exact parser finds which.
             return SCHEMA.empty_table(), nothing
         bid, ask = _trimmed(bid), _trimmed(ask)
         is_read = pc.fill_null(

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
@@ -19,7 +19,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 from psycopg2.extensions import connection as Connection
 
-from loader.lake.layouts import Layout, window_start
+from loader.lake.layouts import Format, Layout, window_start
 from loader.warehouse.errors import TransientError, UsageError
 from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
@@ -28,8 +28,6 @@ from loader.warehouse.postgres.copy import copy_out
 from loader.warehouse.postgres.statements import statement
 
 JOB = "lake export"
-Format = Literal["parquet", "csv"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 HEADER = ("orderbook_timestamp", "book", "bid", "ask", "spread")
 SCHEMA = pa.schema([
@@ -40,10 +38,11 @@ SCHEMA = pa.schema([
     # The marts have numeric(56, 12), which hardly any reader of Parquet knows.
     pa.field("spread", pa.decimal128(38, 12)),
 ])  # fmt: skip
-# A spread that does not fit: the bid of a crossed book some 10^24 times its ask.
+# What decimal128(38, 12) can hold. Only a crossed book whose bid is some 10^24 times its ask has a
+# wider spread; its file has no spread then.
 WIDEST_SPREAD = "1e26"
 
-# In raw, what the quotes are made of; and who writes there as time goes by.
+# The raw tables that quotes come from, and the jobs that write to them as time goes by.
 QUOTE_TABLES = ("bitso_tickers", "bitso_order_books", "spread_observations")
 QUOTE_JOBS = ["tickers", "order-books", "stream"]
 # A run that has been open for longer is taken for dead.
@@ -110,7 +109,7 @@ class ObjectStore:
         try:
             self._files, self._root = pyarrow.fs.FileSystem.from_uri(uri)
         except (pa.ArrowException, OSError, ValueError):
-            # What is wrong with it would quote the key in it.
+            # pyarrow's message would quote the address, and an address may hold a key.
             raise UsageError("--to is not an address such as s3://bucket/path") from None
 
     def write(self, path: str, content: bytes) -> None:
@@ -154,7 +153,8 @@ def export_lake(
     detail: dict[str, Any] = {"to": shown_place(to), "files": 0, "observations": 0, "why": None}
     with (
         exclusive(JOB) as connection,
-        # What is read need not wait, nor be waited for, until the whole export is done.
+        # A second connection commits after each day that it has read, so that it holds no lock
+        # until the whole export is done.
         closing(connect("loader")) as reading,
         ledger_run(connection, JOB, detail) as run,
     ):
@@ -206,7 +206,7 @@ def _spans(
         books = [book for (book,) in cursor.fetchall()]
         spans = []
         for book in books:
-            # Each end is one look into the key of the quotes.
+            # min and max each are one step into the index of the quotes.
             cursor.execute(
                 "select min(orderbook_timestamp), max(orderbook_timestamp) "
                 "from marts.spread_observations where book = %s "

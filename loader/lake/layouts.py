@@ -1,16 +1,20 @@
 """Where an observation's file lies in a lake: the layouts that export writes.
 
 A file holds one book and one window of ten minutes in every layout, so they differ in the
-directories above it alone.
+directories above it alone. The presets are what public recorders of Bitso's spread write, such as
+github.com/hesouol/bits_c1 and github.com/Ang3lino/bitso.
 """
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 from loader.warehouse.errors import RefusedError, UsageError
 
+Format = Literal["parquet", "csv"]
+FORMATS: tuple[Format, ...] = get_args(Format)
 WINDOW = timedelta(minutes=10)
 
 # What a directory can say of a file: of its book and of the start of its window.

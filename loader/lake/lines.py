@@ -11,7 +11,8 @@ from loader.warehouse.text import plain
 from loader.warehouse.values import bad, is_of_a_market, number, positive
 
 COLUMNS = ("orderbook_timestamp", "book", "bid", "ask", "spread")
-# A verdict on the spread that some recorders wrote behind it: it can be had from bid and ask.
+# A sixth column of some recorders: whether the spread was above their threshold. It is not kept,
+# because bid and ask tell.
 VERDICT = "is_above"
 NEEDED = {"orderbook_timestamp", "bid", "ask"}
 # What numeric(38, 18), the type of a price in the models, can hold.

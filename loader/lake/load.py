@@ -24,7 +24,8 @@ from loader.warehouse.postgres.statements import statement
 from loader.warehouse.text import shown_path
 
 JOB = "lake import"
-# A COPY holds about so many rows in memory; a run, which is what a kill costs, so much of a lake.
+# Rows that are in memory at a time. A run of the ledger takes so many bytes or files of a lake: a
+# kill costs at most that much work.
 BATCH_ROWS = 200_000
 RUN_BYTES = 64 << 20
 RUN_FILES = 2_000
@@ -136,7 +137,8 @@ class ObservationRows:
                 if self._rows < BATCH_ROWS:
                     continue
                 if counts is None:
-                    # From here on the file is too big to be held back until it is read.
+                    # The file is too big to be kept in memory until it is read whole: from here on
+                    # a savepoint takes its rows back if it proves damaged.
                     own, self._pending = self._pending[before:], self._pending[:before]
                     self.flush()
                     counts = self._mark()
@@ -273,7 +275,7 @@ def _utc(moment: datetime) -> datetime:
 def _distinct(rows: pa.Table) -> pa.Table:
     """Each observation once, as it came first."""
     places = pa.array(range(rows.num_rows), pa.int64())
-    # A table of one thread keeps no order of its own, and needs none.
+    # One thread: several would return the groups in any order, and gain nothing here.
     first = (
         rows.select(KEY)
         .append_column("at", places)

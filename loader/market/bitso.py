@@ -4,6 +4,10 @@ A crossed book and an empty side are states of the market and are kept: the firs
 downstream, the second leaves `bid` or `ask` empty, for the second that was observed is not a gap.
 A price that is zero, negative or no number is an error of the wire and goes to quarantine, and so
 does a level with such an amount, because the best price could not be trusted.
+
+Sources: docs.bitso.com/bitso-api/docs (ticker, list-order-book, list-available-books,
+throttling-errors-08-http-420, validation-errors-03-http-400); what the wire does otherwise is in
+github.com/nemanull/arbitrage-observatory, docs/profiles/bitso/rest.md.
 """
 
 import contextlib
@@ -20,20 +24,21 @@ TICKERS = "bitso_tickers"
 ORDER_BOOKS = "bitso_order_books"
 BOOKS = "bitso_books"
 
-# From here on one call for all books, wanted or not, is the better use of the rate budget.
+# For so many books one call that returns all tickers costs less of the rate budget.
 MANY_BOOKS = 5
 
-# A ticker still has the code of API v2 for a book that the others call 0301.
+# An unknown book: the ticker answers with code 20, a number of API v2, the others with 0301.
 _UNKNOWN_BOOK = {"0301", "20"}
 
 
 def judge(status: int, document: Any) -> Problem | None:
     """What a reply means: by status, by the presence of an error, by `success`.
 
-    Codes come as text and as numbers; the ticker's errors have no `success` at all.
+    Codes come as text and as numbers; the ticker's errors have no `success` at all (the same
+    rest.md; the categories of codes are in the pages on errors).
     """
     if status == 403:
-        # Nothing here is forbidden to anybody: the edge before Bitso blocks this address.
+        # The API is public: a 403 comes from the network edge before it, which blocks this address.
         return Problem("throttled", "blocked at the edge")
     fields = document if isinstance(document, dict) else {}
     error = fields.get("error")
@@ -118,13 +123,13 @@ def _one(body: Body) -> list[Value]:
 def _many(body: Body) -> list[Value]:
     found = items_at(body.text, "payload")
     if not found:
-        # Never the truth, and no news about any book: above all not that all are delisted.
+        # An empty list is a fault of the source. It must not be read as "every book is delisted".
         raise ShapeError("the reply is empty")
     return found
 
 
 def _one_or_many(body: Body) -> list[Value]:
-    # Mostly many: read first as what it mostly is, it is read only once.
+    # Most replies hold many: trying that first reads most replies only once.
     try:
         return _many(body)
     except ShapeError:
@@ -174,7 +179,7 @@ def _prices(book: str, side: str, levels: Any) -> list[Decimal]:
             for level in levels
         ):
             return [Decimal(level["price"]) for level in levels]
-    # Something is unusual: say what, or find that it is good all the same.
+    # The fast check failed: look at each level, which says what is wrong, or that nothing is.
     return [_price(book, side, level) for level in levels]
 
 

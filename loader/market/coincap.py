@@ -1,4 +1,8 @@
-"""CoinCap v3: exchanges by volume. It answers nobody without a key."""
+"""CoinCap v3: exchanges by volume. It answers nobody without a key.
+
+Sources: pro.coincap.io/api-docs, and rest.coincap.io/api-docs.json for limits and fields;
+x-cmd/x-cmd#217 for what the retired v2 answers.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -4,6 +4,10 @@ pycoingecko knows the addresses; everything else of it is replaced. It would put
 address, and so into every exception, would not retry, would sleep for as long as it is told to,
 and reads prices into floats: here the session is ours, with the key in a header, and the body is
 taken from the response before pycoingecko parses it.
+
+Sources: github.com/coingecko/coingecko-api-oas and docs.coingecko.com for the API; for its errors
+man-c/pycoingecko#74 and #76, rotki/rotki#10292 (a key at the wrong host), l2beat/l2beat#4730 (429
+as plain text); DrewCarlson/CoinGecko-Kotlin#16 for what comes past the last page.
 """
 
 import contextlib
@@ -120,7 +124,7 @@ class CoinGecko:
         return Body(source, listing.id, answer.received_at, answer.text), dict(answer.headers)
 
     def _caller(self, listing: Listing, number: int) -> Callable[[], object]:
-        # The order is said because the default one is by a column that is all null now.
+        # The order is named because the default one sorts by a column that is always null by now.
         if listing.kind == "exchanges":
             return lambda: self._api.get_exchanges_list(per_page=_EXCHANGES_A_PAGE, page=number)
         if listing.kind == "exchange":
@@ -131,7 +135,7 @@ class CoinGecko:
 
     def _call(self, caller: Callable[[], object]) -> HttpReply:
         self._answer = None
-        # What pycoingecko makes of a body is not used, and it cannot read all that we can.
+        # pycoingecko's own parsing may fail where ours does not: its result is not used.
         with contextlib.suppress(ValueError):
             caller()
         assert self._answer is not None, "pycoingecko went another way than through our session"

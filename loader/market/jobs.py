@@ -32,8 +32,8 @@ EXCHANGE_VOLUMES = "exchange-volumes"
 
 # Books come and go: a listing older than this is asked for anew before a book is refused.
 LISTING_IS_NEW = timedelta(hours=1)
-# A listing of the exchanges is not read again for so long: less than the day between two runs,
-# more than an interrupted one and its next try are apart.
+# A listing that was loaded within this time is not read again. It is less than the day between two
+# runs, and more than the time between an interrupted run and the next try.
 DONE_IS_DONE = timedelta(hours=20)
 # A source that fails so often in a row is down: asking for the rest would only take time.
 FAILURES_IN_A_ROW = 3
@@ -113,7 +113,7 @@ def load_exchanges(*, again: bool = False) -> Iterator[LedgerRun]:
         done = set() if again else _done(connection)
         load = partial(_load_listings, connection, client, done, failures)
         loaded = yield from load([THE_EXCHANGES, BITSO_TICKERS])
-        # Where Bitso's tickers could not be had now, its coins are those of the last time.
+        # If Bitso's tickers could not be loaded now, its coins are taken from the last load.
         loaded += yield from load(coin_listings(_bitso_tickers(connection)))
         if failures:
             raise _together(failures)
@@ -281,7 +281,7 @@ def _load_listings(
 
 def _load_listing(connection: Connection, client: CoinGecko, listing: Listing) -> LedgerRun:
     with ledger_run(connection, EXCHANGES, {"items": [listing.name]}) as run:
-        # All of it first: no transaction stays open while pages are waited for.
+        # Every page is fetched first, so that no transaction is open while we wait for the network.
         bodies = [page.body for page in client.pages(listing)]
         writer = MarketRows(connection, run, FEEDS[bodies[0].source], TimePartitions())
         for body in bodies:

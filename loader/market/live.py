@@ -14,9 +14,9 @@ from loader.warehouse.settings import get_settings
 from loader.wire.rate_budget import LocalBudget, RateLimits, SharedBudget
 from loader.wire.session import Manners, PoliteSession
 
-# Where no limit is a setting: none of the plans of CoinCap is stricter.
+# No setting, because no plan of CoinCap is stricter than this.
 _COINCAP_CALLS_PER_MINUTE = 30
-# Both answer too many calls with a Retry-After, mostly: a short first freeze is enough.
+# CoinGecko and CoinCap mostly say themselves how long to wait, in Retry-After.
 _SHORT_FREEZE = 5.0
 
 

@@ -29,7 +29,7 @@ from loader.wire.session import MAX_BODY_BYTES
 
 JOB = "replay"
 FIELDS = ("source", "key", "received_at", "body")
-# Twice what the session takes as one reply: as text in JSON it may grow that much.
+# A reply is at most half as long: escaping it as a JSON text may double it.
 LONGEST_LINE = 2 * MAX_BODY_BYTES
 
 

@@ -20,7 +20,7 @@ from loader.warehouse.postgres.statements import statement
 from loader.warehouse.text import copy_text, is_storable
 from loader.wire.records import BadRecord, Body, Parsed, Record
 
-# A batch ends at whichever comes first: it is what a COPY, and a retry of it, holds in memory.
+# A batch, which is held in memory, ends at whichever of the two comes first.
 BATCH_ROWS = 5_000
 BATCH_CHARACTERS = 8_000_000
 
@@ -34,7 +34,7 @@ class RawFeed:
     table: str
     key: str
     parse: Callable[[Body], Parsed]
-    # What the source puts around one record.
+    # What stands before and after a record in a reply: a record alone becomes a reply with it.
     around: tuple[str, str]
     quoted: bool = False
     channel: str | None = None
@@ -68,7 +68,7 @@ class RawFeed:
         )
 
 
-# What a recording, a quarantined row and the sources call `source` is one of these.
+# By the name of the table, which recordings and the quarantine call `source`.
 FEEDS = {
     feed.table: feed
     for feed in (
@@ -137,7 +137,7 @@ class MarketRows:
         if item.key:
             self.missing.discard(item.key)
         else:
-            # Any of them may be this one, which is in quarantine.
+            # The record has no readable key: it may be any of the wanted ones.
             self.missing.clear()
         if isinstance(item, BadRecord):
             self._set_aside(received_at, item)
@@ -227,7 +227,7 @@ class MarketRows:
                     raw_table=table,
                     raw_key=sql.Identifier(self._feed.key),
                     is_of_channel=sql.SQL(
-                        "stored.channel = {}" if self._feed.channel else "true"
+                        "known.channel = {}" if self._feed.channel else "true"
                     ).format(sql.Literal(self._feed.channel)),
                 ),
                 {

@@ -80,7 +80,8 @@ def _drop(connection: Connection, table: str, day: date, modelled_run: int) -> s
 
 def _modelled(connection: Connection) -> dict[str, Modelled]:
     """What dbt says of each raw table; nothing before the first build."""
-    # Committed at once: the view reads raw, and what has been read cannot be dropped.
+    # In a transaction of its own: the view reads raw, and a partition that an open transaction has
+    # read cannot be dropped.
     with connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('marts.modelled_until') is not null")
         [(is_there,)] = cursor.fetchall()

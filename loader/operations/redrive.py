@@ -81,7 +81,7 @@ class _Again:
         elif row.source == TABLE:
             problem = self._take_observation(row, text)
         elif row.source == frames.SOURCE:
-            # Of its moment only: its book was read anew at once, with all that was in it.
+            # A bad frame: its book was read anew right after it, so there is nothing to load.
             self._run.rows_read += 1
             self._run.rows_duplicate += 1
             problem = None

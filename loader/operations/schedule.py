@@ -31,8 +31,8 @@ class ScheduledJob:
     # What is typed after `loader`, where it is not the name.
     command: str = ""
     needs: Callable[[Settings], object] | None = None
-    # A daemon that not everybody has: on where it has ever run, so that no variable can be
-    # forgotten and its end does not go unnoticed.
+    # A daemon that not everybody runs. It counts as on once it has ever run: so its end is noticed,
+    # and there is no variable that somebody could forget to set.
     once_run: bool = False
     # Works through a list and goes on where it stopped: it has succeeded when the list is done.
     resumes: bool = False
@@ -74,7 +74,7 @@ SCHEDULE = (
     ),
     # A daemon; each minute of it is a run, and has rows as long as any book is in step.
     ScheduledJob("stream", MINUTE, 3 * MINUTE, set_aside_as=("bitso_stream",), once_run=True),
-    # For each ten minutes its follower writes down one run.
+    # A follower writes one run for each ten minutes.
     ScheduledJob(
         "alerts", 10 * MINUTE, 25 * MINUTE, needs=lambda settings: settings.alert_channels
     ),

@@ -19,7 +19,7 @@ from loader.warehouse.postgres.connection import connect
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
 # not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died.
 JobState = Literal["fresh", "stale", "never", "overrun", "off"]
-# What the scheduler takes to end a run that is out of time.
+# How long the scheduler takes to end a run that is past its deadline.
 GRACE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -89,7 +89,8 @@ def _lag_text(seconds: int | None) -> str:
 def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStatus:
     last_success, rows, last_error = _runs(connection, job)
     newest = [_newest(connection, table) for table in job.tables]
-    # The oldest of them: a table that stands still, or is empty, is not hidden by another.
+    # The oldest of its tables decides: one that stands still, or is empty, must not be hidden by
+    # another.
     known = [moment for moment in newest if moment is not None]
     newest_event = min(known) if known and len(known) == len(newest) else None
     if job.once_run:

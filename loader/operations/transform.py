@@ -1,29 +1,21 @@
 """`loader transform`: run dbt over what is new, or over a stretch of time once more."""
 
 import json
-import re
-import subprocess
-import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
+from loader.operations.dbt import run_dbt
 from loader.warehouse.clock import HOUR
-from loader.warehouse.errors import RefusedError, TerminalError, UsageError
+from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger.partitions import dropped_within
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.postgres.connection import transaction
-from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 JOB = "transform"
-# A job of its own in the ledger, so that `loader status` knows of both.
+# The nightly build is a job of its own in the ledger, so that `loader status` can tell both.
 WITH_TESTS = "transform with tests"
-# dbt puts the time in front of its lines.
-_STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
-_ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
 
 
 def transform(
@@ -48,7 +40,7 @@ def transform(
     ):
         if stretch:
             _assert_raw_is_there(connection, *stretch)
-        _dbt(
+        run_dbt(
             "build", *([] if tests else ["--exclude-resource-type", "test", "unit_test"]),
             *(["--vars", json.dumps(detail)] if stretch else []),
         )  # fmt: skip
@@ -80,38 +72,3 @@ def _assert_raw_is_there(connection: Connection, since: datetime, until: datetim
             f"raw.{gone[0]} has been dropped{f', and {len(gone) - 1} more' if gone[1:] else ''}: "
             "what the marts know of that time cannot be built again"
         )
-
-
-def _dbt(*arguments: str) -> None:
-    """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of."""
-    process = subprocess.Popen(
-        [
-            Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments,
-            "--project-dir", PROJECT_ROOT / "dbt_project",
-            "--profiles-dir", get_settings().profiles_dir,
-        ],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
-    )  # fmt: skip
-    assert process.stdout
-    lines: list[str] = []
-    try:
-        for line in process.stdout:
-            sys.stderr.write(line)
-            lines.append(_STAMP.sub("", line).strip())
-    except BaseException:
-        process.terminate()
-        raise
-    finally:
-        code = process.wait()
-    if code:
-        raise TerminalError(f"dbt: {_complaint(lines) or f'exit code {code}'}")
-
-
-def _complaint(lines: Iterable[str]) -> str:
-    """The first error of dbt's in one line."""
-    left = iter(lines)
-    for line in left:
-        if _ERROR.match(line):
-            return f"{line}: {next(left, '')}"
-    return ""

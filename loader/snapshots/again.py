@@ -11,7 +11,8 @@ from loader.warehouse.ledger.quarantine import OpenRow
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.values import BadValueError
 
-# Postgres text cannot hold these rows as they were: their raw text is a description.
+# Postgres cannot hold such a row as it was: what stands in quarantine only describes it, and
+# loading that text would load something else.
 DESCRIBED = frozenset({"invalid_utf8", "nul_byte"})
 
 

@@ -64,7 +64,7 @@ def _timestamp(value: str) -> str:
     parts = _TIMESTAMP.fullmatch(value)
     try:
         if parts:
-            # Only to reject days and hours that do not exist; Postgres reads the text itself.
+            # Only to reject days and hours that do not exist: Postgres reads the text itself.
             datetime.fromisoformat(f"{parts[1]} {parts[2]}")
             return value
     except ValueError:

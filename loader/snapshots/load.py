@@ -2,22 +2,20 @@
 
 import logging
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from itertools import tee
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
-from tqdm import tqdm
 
-from loader.snapshots.reading import BadRow, ExactRow, SnapshotFile
+from loader.snapshots.reading import SnapshotFile
+from loader.snapshots.rows import GoodRows, differing_repeats
 from loader.warehouse.errors import RefusedError, UsageError, WarehouseError
 from loader.warehouse.ledger import partitions
-from loader.warehouse.ledger.quarantine import QuarantineFile, SetAside
+from loader.warehouse.ledger.quarantine import QuarantineFile
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.postgres.connection import database_error, transaction
 from loader.warehouse.postgres.copy import copy_rows
@@ -149,7 +147,8 @@ def _load_file(connection: Connection, path: Path, *, allow_shrink: bool) -> Led
                 _check_bad_rows(run, file)
                 _check_shrink(run, file, current, allow_shrink=allow_shrink)
                 _publish(connection, run, file)
-    # After an unchanged one too: the load before may have died, or found readers, here.
+    # After an unchanged file too: an earlier load may have died before this step, or left snapshots
+    # that somebody was reading.
     _drop_old(connection, file.kind)
     return run
 
@@ -183,14 +182,14 @@ def _load_rows(
         snapshot_id = partitions.open_snapshot(cursor, file.kind, run.run_id)
     run.detail["snapshot_id"] = snapshot_id
     spool = stack.enter_context(QuarantineFile(run, file.kind))
-    feed = stack.enter_context(closing(_GoodRows(file, run, spool)))
+    feed = stack.enter_context(closing(GoodRows(file, run, spool)))
     table = sql.Identifier("raw", f"{file.kind}_{snapshot_id}")
     columns = ("line_number", *file.columns)
     try:
         rows = cast(IO[bytes], feed)
         run.rows_inserted = copy_rows(connection, table, columns, rows, freeze=True)
     except psycopg2.Error:
-        # What went wrong while reading, COPY only reports as a cancelled query.
+        # COPY reports an exception of our reader as "query cancelled": raise the reader's own.
         if feed.error is not None:
             raise feed.error from None
         raise
@@ -202,127 +201,9 @@ def _load_rows(
                 "from raw.take_repeats(%s, %s, %s) order by line_number",
                 (file.kind, snapshot_id, repeated_ids),
             )
-            for bad in _differing_repeats(cursor, run, file):
+            for bad in differing_repeats(cursor, run, file):
                 feed.set_aside(bad)
     spool.write(connection)
-
-
-class SeenIds:
-    """Finds, while a file is read, the ids that come twice: a byte an id, up to 32 MiB.
-
-    Where it gives up (ids too far apart, too many repeats), Postgres finds them.
-    """
-
-    LARGEST = 1 << 25
-    MOST_REPEATED = 100_000
-
-    def __init__(self) -> None:
-        self.is_complete = True
-        self.repeated: set[int] = set()
-        self._seen = bytearray()
-
-    def add(self, ids: list[int]) -> None:
-        """Take note of some more ids."""
-        largest = max(ids, default=0)
-        if largest >= self.LARGEST or len(self.repeated) > self.MOST_REPEATED:
-            self.is_complete = False
-            return
-        if largest >= len(self._seen):
-            size = min(max(largest + 1, 2 * len(self._seen)), self.LARGEST)
-            self._seen.extend(bytes(size - len(self._seen)))
-        seen = self._seen
-        if any(map(seen.__getitem__, ids)) or len(set(ids)) < len(ids):
-            self._add_repeated(ids)
-        for number in ids:
-            seen[number] = 1
-
-    def _add_repeated(self, ids: list[int]) -> None:
-        seen = self._seen
-        for number in ids:
-            if seen[number]:
-                self.repeated.add(number)
-            seen[number] = 1
-
-
-class _GoodRows:
-    """A file's good rows as COPY input with line numbers; the bad ones go to a spool on disk."""
-
-    def __init__(self, file: SnapshotFile, run: LedgerRun, spool: QuarantineFile) -> None:
-        self._file = file
-        self._run = run
-        self._spool = spool
-        self.error: BaseException | None = None
-        self.ids = SeenIds()
-        # Looked for where it costs next to nothing: in front, where every known file has it.
-        self.ids.is_complete = file.columns[0] == "id"
-        self._records = file.records()
-        self._bar = tqdm(
-            total=file.progress[1], unit="B", unit_scale=True, desc=file.name,
-            disable=not sys.stderr.isatty(), leave=False,
-        )  # fmt: skip
-
-    def read(self, _size: int = -1) -> bytes:
-        """The next rows, b"" at the end. COPY calls it; `error` keeps what it raised."""
-        try:
-            return self._next_rows()
-        except BaseException as error:
-            self.error = error
-            raise
-
-    def _next_rows(self) -> bytes:
-        for record in self._records:
-            self._bar.update(self._file.progress[0] - self._bar.n)
-            if isinstance(record, BadRow):
-                self._run.rows_read += 1
-                self.set_aside(record)
-            elif isinstance(record, ExactRow):
-                self._run.rows_read += 1
-                self._note_ids([record.text])
-                return b"%d,%b\n" % (record.line, record.text)
-            else:
-                lines = record.lines.split(b"\n")
-                lines.pop()
-                self._run.rows_read += len(lines)
-                self._note_ids(lines)
-                return b"".join(map(b"%d,%b\n".__mod__, enumerate(lines, start=record.first_line)))
-        return b""
-
-    def _note_ids(self, lines: list[bytes]) -> None:
-        if self.ids.is_complete:
-            self.ids.add([int(line.partition(b",")[0]) for line in lines])
-
-    def set_aside(self, bad: BadRow) -> None:
-        """Spool a row for ops.quarantine."""
-        if self._run.rows_quarantined < 3:
-            log.warning("%s:%d: %s", self._file.name, bad.line, bad.reason)
-            examples = self._run.detail.setdefault("bad_rows", [])
-            examples.append(f"line {bad.line}: {bad.reason}")
-        location = f"{self._file.name}:{bad.line}"
-        self._spool.add(SetAside(location, bad.code, bad.reason, bad.raw, bad.line))
-
-    def close(self) -> None:
-        """End the progress bar."""
-        self._bar.close()
-
-
-def _differing_repeats(
-    repeats: Iterable[tuple[int, int, bool]], run: LedgerRun, file: SnapshotFile
-) -> Iterator[BadRow]:
-    """Count the rows that were taken out again; yield those unlike the first with their key."""
-
-    def differing() -> Iterator[tuple[int, int]]:
-        for line, first_line, is_identical in repeats:
-            run.rows_inserted -= 1
-            run.rows_duplicate += is_identical
-            if not is_identical:
-                yield line, first_line
-
-    pairs, lines = tee(differing())
-    # The rows themselves are gone from the partition; their text is still in the file.
-    texts = file.raw_rows(line for line, _ in lines)
-    for (line, first_line), raw in zip(pairs, texts, strict=True):
-        reason = f"its key was already seen in line {first_line}, with other values"
-        yield BadRow(line, "repeated_key", reason, raw)
 
 
 def _undo(connection: Connection, run: LedgerRun) -> None:

@@ -77,7 +77,7 @@ class SnapshotFile:
             self.close()
             raise
         line = rb",".join(KINDS[self.kind][column].grammar for column in self.columns)
-        # Possessive throughout: a line either matches at once or is left to the exact parser.
+        # The grammar never backtracks: a line matches at once or goes to the exact parser.
         self._good_lines = re.compile(rb"(?:" + line + rb"\r?+\n)*+")
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class SnapshotFile:
                     chunk = twin.read_chunk()
                     if not chunk and (not buffer or buffer.endswith(b"\n")):
                         raise TransientError(f"{self.name}: the file changed while it was read")
-                    # The last line may do without its end.
+                    # The last line of a file may lack its line end.
                     buffer, position = buffer[position:] + (chunk or b"\n"), 0
             if twin.digest() != self.sha256:
                 raise TransientError(f"{self.name}: the file changed while it was read")
@@ -193,7 +193,7 @@ class SnapshotFile:
                 error.code in {"field_count", "malformed"}
                 or self._holds_good_lines(buffer, first_line_end, stop)
             ):
-                # A stray quote must not take the good lines after it along.
+                # A stray quote must not swallow the good lines after it.
                 return self._read_record(buffer, position, first_line_end, line)
             return BadRow(line, error.code, error.reason, readable(raw)), stop
 

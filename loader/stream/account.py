@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Gap:
+class _OpenGap:
     start: datetime
     until: datetime
     why: Why
@@ -50,15 +50,15 @@ class _OpenRun:
     run_id: int
     books: tuple[str, ...]
     start: datetime
-    # as Postgres has it, and as it will be
+    # how far it is written in Postgres, and how far it has got
     stored_until: datetime
     until: datetime
     inserted: int = 0
     quarantined: int = 0
     # by book: the gap that goes on for as long as the next second has the same cause
-    gaps: dict[str, _Gap] = field(default_factory=dict)
+    gaps: dict[str, _OpenGap] = field(default_factory=dict)
     samples: list[tuple[datetime, Sample]] = field(default_factory=list)
-    touched: dict[tuple[str, datetime], _Gap] = field(default_factory=dict)
+    touched: dict[tuple[str, datetime], _OpenGap] = field(default_factory=dict)
     bad: list[BadFrame] = field(default_factory=list)
 
     @property
@@ -110,7 +110,7 @@ class StreamAccount:
         """From where the account ends to a second, for the books that are still watched."""
         start = self.until
         assert start is not None
-        # First of all: it ended where the account ends.
+        # The open run ended where the account ends, before the absence.
         self._close(cursor)
         books = tuple(book for book in self._last_books if book in second.books)
         if not books:
@@ -134,7 +134,7 @@ class StreamAccount:
             if gap and gap.why == why and gap.until == second.at:
                 gap.until = second.until
             else:
-                gap = run.gaps[book] = _Gap(second.at, second.until, why)
+                gap = run.gaps[book] = _OpenGap(second.at, second.until, why)
             run.touched[book, gap.start] = gap
         run.bad += second.bad
         run.until = self.until = second.until
@@ -155,7 +155,7 @@ class StreamAccount:
 
     def _stop(self, cursor: Any, stop: Stop) -> None:
         if stop.at != self.until:
-            # Of an earlier end, read once more.
+            # The line is of an earlier stop and is read a second time.
             return
         self._close(cursor)
         if self._last_run is not None:

@@ -2,6 +2,11 @@
 
 No snapshot comes on subscribing, a quiet book sends nothing, and an error names no book except in
 its text. Sequences are counted per book.
+
+Sources: docs.bitso.com/bitso-api/docs (general, diff-orders-channel, history-of-changes); where the
+wire differs from them (a cancelled order that has an amount, an answer that names its book),
+github.com/nemanull/arbitrage-observatory, docs/profiles/bitso/websocket.md, and the recording in
+github.com/aetelierxyz/aetelier-sdk, aetelier-connect/datasets/bitso.
 """
 
 import json
@@ -25,7 +30,7 @@ CHANNEL = "diff-orders"
 # What its bad frames are called in quarantine.
 SOURCE = "bitso_stream"
 
-# Where there are numbers that are no integers, they are Decimals; no field of a diff is one.
+# A float would lose digits: numbers that are no integers become Decimals.
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal).decode
 _SEQUENCES_END = 2**63
 _MOST_MILLISECONDS = 253_402_300_799_999
@@ -148,7 +153,8 @@ def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
 def read_snapshot(book: str, reply: str) -> OrderBook:
     """The book in a reply of REST with `aggregate=false`.
 
-    When it last changed is not in it: its `updated_at` is when the reply was made.
+    When it last changed is not in it: its `updated_at` is when the reply was made
+    (arbitrage-observatory, docs/profiles/bitso/rest.md).
 
     Raises BadValueError when it is not what it should be.
     """

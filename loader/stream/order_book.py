@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 BUY, SELL = 0, 1
 
-# Sums of amounts as long as a source may send them lose no digit.
+# Enough digits for the sum of any amounts that a source may send.
 _exact = Context(prec=1000).add
 
 

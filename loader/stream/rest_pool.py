@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from loader.market.bitso import Bitso
+from loader.stream.market import Bitso
 
 T = TypeVar("T")
-# A call that was let go at once has not been held up.
+# A call that waits for longer than this counts as held up by the rate budget.
 HELD_UP_SECONDS = 1.0
 
 _Call = tuple[Callable[[Bitso], Any], asyncio.Future[Any]]
@@ -62,7 +62,7 @@ class RestPool:
                 settle = _settle(future.set_result, work(client))
             except Exception as error:  # noqa: BLE001 - goes on where it is waited for
                 settle = _settle(future.set_exception, error)
-            # The loop may have ended meanwhile, and with it whoever waited.
+            # The event loop may have ended meanwhile; then nobody waits for the result.
             with contextlib.suppress(RuntimeError):
                 future.get_loop().call_soon_threadsafe(settle, future)
 

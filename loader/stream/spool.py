@@ -14,7 +14,7 @@ from pathlib import Path
 
 from loader.warehouse.errors import AlreadyRunningError, TerminalError
 
-# What a disk that is full or broken does not take, and Postgres soon may.
+# So many lines are kept in memory while the disk is full or broken.
 _MOST_IN_MEMORY = 60
 _CHUNK_BYTES = 1 << 20
 
@@ -34,7 +34,7 @@ class Spool:
         self._file = -1
         self._size = 0
         self._read = 0
-        # Younger than all of the file.
+        # Lines that the disk did not take: all of them are younger than those in the file.
         self._memory: deque[bytes] = deque()
         self._is_broken = False
 
@@ -128,7 +128,8 @@ class Spool:
         return True
 
     def _truncate(self, size: int) -> None:
-        # Should it fail, what is in the file is in Postgres: who reads it again finds that out.
+        # If it fails, the file keeps lines that Postgres has already; the account skips them when
+        # they are read again.
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, size)
         self._size = size

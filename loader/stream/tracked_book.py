@@ -12,9 +12,11 @@ from loader.stream.order_book import Diff, Level, OrderBook, OutOfStepError
 from loader.stream.seconds import Cause, Sample
 from loader.warehouse.text import plain
 
-# Frames that wait; of more the oldest go, and the snapshot must be newer.
+# The most frames of a book that wait for a snapshot. Past it the oldest are dropped, and the
+# snapshot must be newer than those.
 MOST_WAITING = 10_000
-# Snapshots older than what was seen before: from then on the exchange has begun to count anew.
+# After so many snapshots that are older than frames seen before, the exchange must have begun to
+# count anew.
 MOST_OLDER = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -35,7 +37,7 @@ class TrackedBook:
         self.cause: Cause = "starting"
         self.detail: str | None = None
         self.is_subscribed = False
-        # Goes up whenever the book falls out of step: a snapshot asked for before is of no use.
+        # Grows whenever the book falls out of step, to tell snapshots that were asked for before.
         self.generation = 0
         self._depth = depth
         self._waiting: deque[Diff] = deque(maxlen=MOST_WAITING)
@@ -83,7 +85,7 @@ class TrackedBook:
         return True
 
     def _wait(self, diff: Diff) -> None:
-        # It proves the subscription, should the answer to it have been lost.
+        # A frame proves that the subscription works, even if the answer to it was lost.
         self.is_subscribed = True
         if self._waiting:
             latest = self._waiting[-1].sequence

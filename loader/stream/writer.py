@@ -19,7 +19,7 @@ from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import database_error, transaction
 
 RETRY_SECONDS = 1.0
-# Nothing that is written each second may take longer; a lock that lasts must not hold it for ever.
+# The longest that a statement of the stream may take: a lock that lasts must not stop it for ever.
 STATEMENT_SECONDS = 30
 SPOOL_IS_FULL = "Postgres was away and the spool is full"
 
@@ -37,14 +37,14 @@ class SpoolWriter:
         self._connect = connect
         self._incoming: queue.SimpleQueue[Second | None] = queue.SimpleQueue()
         self._news = threading.Condition()
-        # What an earlier process left.
+        # True at the start: an earlier process may have left lines in the spool.
         self._is_news = True
         self._is_away = False
         self._is_stopping = False
         self._is_careful = False
         self._started = threading.Event()
         self._refused: WarehouseError | None = None
-        # What Postgres says it cannot hold, though it should.
+        # Lines that Postgres has refused as data: their samples become gaps.
         self._poison: set[bytes] = set()
         self._threads = [
             threading.Thread(target=work, name=f"stream {name}", daemon=True)

@@ -1,4 +1,4 @@
-"""What every command line of this project has in common: one-line errors and exit codes."""
+"""What both command lines have in common: errors of one line, and exit codes."""
 
 import errno
 import os
@@ -6,18 +6,10 @@ import sys
 from typing import Any
 
 import click
-import psycopg2
 
 from loader.warehouse import signals
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
-from loader.warehouse.postgres.connection import database_error
 from loader.warehouse.signals import Terminated
-
-
-def _system_error(error: OSError) -> WarehouseError:
-    where = f"{error.filename}: " if error.filename else ""
-    message = f"{where}{error.strerror or error}"
-    return (TransientError if error.errno == errno.ENOSPC else TerminalError)(message)
 
 
 class CommandGroup(click.Group):
@@ -29,19 +21,10 @@ class CommandGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line; never returns on an error."""
         signals.listen()
+        code: Any
         try:
-            try:
-                code = super().main(*args, **{**kwargs, "standalone_mode": False})
-                sys.stdout.flush()
-            except psycopg2.Error as error:
-                raise database_error(error) from None
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise _system_error(error) from None
-        except WarehouseError as error:
-            click.echo(f"{self.name}: {error}", err=True)
-            code = error.exit_code
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+            sys.stdout.flush()
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
@@ -59,4 +42,27 @@ class CommandGroup(click.Group):
             # The reader (head, less) has gone: nothing is left to say, not even at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
+        except Exception as error:
+            known = _in_our_words(error)
+            if known is None:
+                raise
+            click.echo(f"{self.name}: {known}", err=True)
+            code = known.exit_code
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _in_our_words(error: Exception) -> WarehouseError | None:
+    """The error as one of ours; None where it is a fault of the program."""
+    if isinstance(error, WarehouseError):
+        return error
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}"
+        return (TransientError if error.errno == errno.ENOSPC else TerminalError)(message)
+    # Where the driver was not loaded, nothing of it can have been raised.
+    driver = sys.modules.get("psycopg2")
+    if driver is None or not isinstance(error, driver.Error):
+        return None
+    from loader.warehouse.postgres.connection import database_error  # noqa: PLC0415
+
+    return database_error(error)

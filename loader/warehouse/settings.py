@@ -17,7 +17,7 @@ from loader.warehouse.errors import UsageError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-# Whatever has a host and no query; sources put their paths behind it.
+# An address with a host and without a query, because the sources append their own paths.
 Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
 SocketUrl = Annotated[str, Field(pattern=r"^wss?://[^/?#@\s]+(/[^?#\s]*)?$")]
 Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
@@ -236,7 +236,7 @@ class Settings(BaseSettings):
         try:
             channels = json.loads(value)
         except ValueError:
-            # what is wrong and where would quote the addresses
+            # pydantic's own message would quote the addresses, which hold secrets
             channels = None
         if not isinstance(channels, dict):
             raise PydanticCustomError("alert_channels", "not a JSON object")
@@ -253,7 +253,7 @@ def get_settings() -> Settings:
     Raises UsageError, naming the variable, when a value does not parse.
     """
     try:
-        # Another file than .env, or none, is said by a variable of its own.
+        # WAREHOUSE_ENV_FILE names another file than .env, or the null device for none.
         file = os.environ.get("WAREHOUSE_ENV_FILE", str(PROJECT_ROOT / ".env"))
         return Settings(_env_file=file)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 def copy_text(text: str) -> str:
     """A value for COPY's text format with commas between the values."""
-    # Nearly every value has none of the others: looking for a backslash first is what it costs.
+    # The backslash first: the other replacements add backslashes of their own.
     text = text.replace("\\", "\\\\").replace(",", "\\,")
     return text.replace("\n", "\\n").replace("\r", "\\r")
 

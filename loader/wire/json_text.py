@@ -170,7 +170,7 @@ def _expect(character: str, text: str, position: int) -> int:
 
 
 def _skip(text: str, position: int) -> int:
-    # Mostly there is none.
+    # Most texts have no white space here.
     if text[position : position + 1] > " ":
         return position
     found = _whitespace(text, position)

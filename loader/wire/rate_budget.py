@@ -174,7 +174,7 @@ class SharedBudget:
     def _connected(self) -> Connection:
         if self._connection is None:
             self._connection = self._connect()
-            # Each answer stands at once: nobody waits for the end of somebody's transaction.
+            # Autocommit: other processes wait for the row only while the function runs.
             self._connection.autocommit = True
             with self._connection.cursor() as cursor:
                 cursor.execute("set statement_timeout = '5s'")

@@ -151,8 +151,8 @@ class _Redactor:
 
     def __init__(self, source: str, header: str | None) -> None:
         self._key = (header or "").removeprefix("Bearer ")
-        # A very short one would be found where it is not meant; a strange one breaks the header,
-        # with a message that shows it.
+        # A very short key would be "found" in harmless text. One with odd characters makes an
+        # invalid header, and the error message for that would show the key.
         is_plain = self._key.isascii() and self._key.isprintable() and " " not in self._key
         if header is not None and not (is_plain and len(self._key) >= _SHORTEST_KEY):
             raise TerminalError(f"{source}: what is set as its key cannot be one")
@@ -275,7 +275,7 @@ class _PoliteAdapter(HTTPAdapter):
 
     def _decode(self, body: bytes) -> tuple[str, Any]:
         try:
-            # A source that repeats the key in its reply does not get it into the warehouse.
+            # A reply that repeats our key must not bring it into the warehouse.
             text = self._redact(body.decode())
             return text, read_json(text)
         except ValueError:

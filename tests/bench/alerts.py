@@ -17,8 +17,9 @@ import psutil
 
 from loader.warehouse.postgres.connection import connect
 from tests import market
-from tests.bench.stage import SCRIPTS, median, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table, median
+from tests.bench.stage import SCRIPTS, Stage
+from tests.conftest import Warehouse
 from tests.receiver import Receiver, receiver
 
 BOOKS = [f"b{number:02}_mxn" for number in range(54)]
@@ -29,42 +30,49 @@ INSERT = (
 )
 
 
-def alerts(server: Server, seconds: int, idle_seconds: int) -> None:
-    """Print latency and CPU."""
-    warehouse = server.database("bench_alerts", "migrated")
-    warehouse.dbt("seed")
-    began = datetime.now(UTC) - timedelta(seconds=BACKLOG_SECONDS)
-    market.load(warehouse, _calm(began, 1))
-    market.build(warehouse)
-    # What the follower judges by itself: all since dbt last ran.
-    market.load(warehouse, _calm(began + timedelta(seconds=1), BACKLOG_SECONDS - 1))
-    with receiver() as hook, _follower(warehouse, hook) as process:
-        idle = _cpu(process, idle_seconds)
-        watched = threading.Thread(target=lambda: loads.append(_cpu(process, seconds)))
-        loads: list[float] = []
-        watched.start()
-        committed = _tick(seconds)
-        watched.join()
-        time.sleep(3)
-        latencies = sorted(
-            one.at - committed[one.body["book"], one.body["since"]]
-            for one in hook.received
-            if one.body["event"] == "opened" and one.body["threshold"] == "0.5 %"
-        )
-    expected = len(committed)
-    show(
+def alerts(stage: Stage, *, seconds: int, idle_seconds: int) -> Iterator[Table]:
+    """Latency and CPU."""
+    with stage.warehouse() as warehouse:
+        warehouse.dbt("seed")
+        began = datetime.now(UTC) - timedelta(seconds=BACKLOG_SECONDS)
+        market.load(warehouse, _calm(began, 1))
+        market.build(warehouse)
+        # What the follower judges by itself: all since dbt last ran.
+        market.load(warehouse, _calm(began + timedelta(seconds=1), BACKLOG_SECONDS - 1))
+        with receiver() as hook, _follower(warehouse, hook) as process:
+            idle = _cpu(process, idle_seconds)
+            busy, committed = _while_ticking(process, seconds)
+            time.sleep(3)
+            latencies = sorted(
+                one.at - committed[one.body["book"], one.body["since"]]
+                for one in hook.received
+                if one.body["event"] == "opened" and one.body["threshold"] == "0.5 %"
+            )
+    yield Table(
         f"Alerts: {len(BOOKS)} books at 1 Hz for {seconds} s, a commit for each row, "
         f"{BACKLOG_SECONDS} s after dbt",
         [
-            ("alerts opened, and told", f"{expected}, {len(latencies)}"),
+            ("alerts opened, and told", f"{len(committed)}, {len(latencies)}"),
             ("row committed to message, p50", f"{median(latencies):.3f} s"),
             ("p99", f"{latencies[int(len(latencies) * 0.99)]:.3f} s"),
             ("longest", f"{latencies[-1]:.3f} s"),
-            ("CPU of the follower meanwhile", f"{loads[0]:.2f} % of a core"),
+            ("CPU of the follower meanwhile", f"{busy:.2f} % of a core"),
             (f"CPU of an idle follower over {idle_seconds} s", f"{max(0.0, idle):.3f} % of a core"),
         ],
+        {"opened": len(committed), "latencies": latencies, "cpu": busy, "idle_cpu": idle},
     )
-    server.drop(warehouse)
+
+
+def _while_ticking(
+    process: psutil.Process, seconds: int
+) -> tuple[float, dict[tuple[str, str], float]]:
+    """The follower's CPU while rows come, and when each alert's first row was committed."""
+    loads: list[float] = []
+    watched = threading.Thread(target=lambda: loads.append(_cpu(process, seconds)))
+    watched.start()
+    committed = _tick(seconds)
+    watched.join()
+    return loads[0], committed
 
 
 def _calm(since: datetime, seconds: int) -> list[market.Quote]:

@@ -1,17 +1,16 @@
 """`dbt build` after a new snapshot, and the ten questions over what it built."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
 
 from dashboards.questions import load_questions
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.roles import Role
-from tests.bench.stage import generate, median, seconds, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table, median
+from tests.bench.stage import Stage, generate, seconds
+from tests.conftest import Warehouse
 
-USERS = 200_000
 # What people would ask of the raw tables; the current snapshot is the only one there.
 RAW = {
     "active-users": """
@@ -60,45 +59,66 @@ RAW = {
 }
 
 
-def build(server: Server, directory: Path, sizes: list[int]) -> Warehouse:
-    """Build after each new snapshot of deposits; the warehouse of the last size is returned."""
-    warehouse = server.database("bench_build", "migrated")
-    results = []
+def answers(stage: Stage, *, rows: int, steps: int, users: int, runs: int) -> Iterator[Table]:
+    """Both, over snapshots that grow to so many deposits in so many steps."""
+    with stage.warehouse() as warehouse:
+        # A tenth, a half and the whole, as far as there are steps.
+        sizes = sorted({max(1, steps // 10), max(1, steps // 2), steps})
+        yield _build(stage, warehouse, [rows * size // steps for size in sizes], users)
+        yield _ten_questions(warehouse, runs)
+        yield _other_parameters(warehouse, runs)
+
+
+def _build(stage: Stage, warehouse: Warehouse, sizes: list[int], users: int) -> Table:
+    """Build after each new snapshot of deposits."""
+    times = {}
     for rows in sizes:
         files = generate(
-            directory / f"build-{rows}", "--deposits", rows, "--withdrawals", rows // 5,
-            "--events", rows // 5, "--users", USERS, "--busiest-percent", 0, "--clean",
+            stage.directory / f"build-{rows}", "--deposits", rows, "--withdrawals", rows // 5,
+            "--events", rows // 5, "--users", users, "--busiest-percent", 0, "--clean",
         )  # fmt: skip
         done = warehouse.loader("snapshots", files)
         assert done.returncode == 0, done.stderr
-        run = seconds(lambda: warehouse.dbt("build", "--exclude", "resource_type:unit_test"))
-        results.append((f"{rows:,}", f"{run:.0f} s", f"{run / (rows / 1e6):.1f} s"))
-    show(
+        times[rows] = seconds(
+            lambda: warehouse.dbt("build", "--exclude", "resource_type:unit_test")
+        )
+    return Table(
         "dbt build (models, keys, data tests) after a new snapshot",
-        [("deposits", "whole", "per million"), *results],
+        [
+            ("deposits", "whole", "per million"),
+            *((f"{n:,}", f"{run:.0f} s", f"{run / (n / 1e6):.1f} s") for n, run in times.items()),
+        ],
+        {"seconds": times},
     )
-    return warehouse
 
 
-def answers(warehouse: Warehouse, repeats: int) -> None:
+def _ten_questions(warehouse: Warehouse, runs: int) -> Table:
     """Each question's time in Postgres, and plain SQL's on raw."""
     day = warehouse.rows("select max(flow_date) from marts.daily_currency_flows")[0][0]
     [(user,)] = warehouse.rows("select user_id from marts.user_logins order by event_id limit 1")
-    one_user = {"user_id": user}
-    asked: list[tuple[str, dict[str, str]]] = [(name, {}) for name in load_questions()]
-    asked = [(name, one_user if name in {"last-login", "login-count"} else {}) for name, _ in asked]
-    table: list[tuple[str, ...]] = [("question", "milliseconds", "plain SQL on raw", "times")]
-    for name, given in asked:
+    rows: list[tuple[str, ...]] = [("question", "milliseconds", "plain SQL on raw", "times")]
+    taken = {}
+    for name, statement in RAW.items():
         question = load_questions()[name]
-        ours = _explain("reader", question.statement, question.bind(given), repeats)
-        plain = _explain("transformer", RAW[name], {"day": day, "user_id": user}, 3)
-        table.append((name, f"{ours:.2f}", f"{plain:,.0f}", f"{plain / ours:,.0f}"))
-    show(f"The ten questions, milliseconds in Postgres (median of {repeats})", table)
+        given = {"user_id": user} if name in {"last-login", "login-count"} else {}
+        ours = _explain("reader", question.statement, question.bind(given), runs)
+        plain = _explain("transformer", statement, {"day": day, "user_id": user}, min(3, runs))
+        taken[name] = {"marts": ours, "raw": plain}
+        rows.append((name, f"{ours:.2f}", f"{plain:,.0f}", f"{plain / ours:,.0f}"))
+    return Table(
+        f"The ten questions, milliseconds in Postgres (median of {runs})",
+        rows,
+        {"milliseconds": taken},
+    )
+
+
+def _other_parameters(warehouse: Warehouse, runs: int) -> Table:
+    """Whole lists, and days that are not the latest."""
     middle = warehouse.rows(
         "select percentile_disc(0.5) within group (order by activity_date)::text "
         "from marts.daily_active_users"
     )[0][0]
-    extra: list[tuple[str, dict[str, str]]] = [
+    asked: list[tuple[str, dict[str, str]]] = [
         ("last-login", {}),
         ("login-count", {}),
         ("login-count", {"from": "2020-01-01", "to": "2023-12-31"}),
@@ -107,19 +127,19 @@ def answers(warehouse: Warehouse, repeats: int) -> None:
         ("active-users", {"day": middle}),
     ]
     rows: list[tuple[str, ...]] = [("question", "parameters", "milliseconds")]
-    for name, given in extra:
+    for name, given in asked:
         question = load_questions()[name]
-        taken = _explain("reader", question.statement, question.bind(given), repeats)
+        taken = _explain("reader", question.statement, question.bind(given), runs)
         said = " ".join(f"{key}={value}" for key, value in given.items()) or "all users"
         rows.append((name, said, f"{taken:.2f}"))
-    show("Whole lists and days in the middle", rows)
+    return Table("Whole lists and days in the middle", rows)
 
 
-def _explain(role: Role, statement: str, values: Mapping[str, object], repeats: int) -> float:
+def _explain(role: Role, statement: str, values: Mapping[str, object], runs: int) -> float:
     """The median execution time in milliseconds, by EXPLAIN ANALYZE without per-node clocks."""
     times = []
     with closing(connect(role)) as connection, connection.cursor() as cursor:
-        for _ in range(repeats + 1):
+        for _ in range(runs + 1):
             cursor.execute(f"explain (analyze, timing off, format json) {statement}", values)
             [(plan,)] = cursor.fetchall()
             plan = json.loads(plan) if isinstance(plan, str) else plan

@@ -8,10 +8,9 @@ out files by their directories and rows by the statistics in the files.
 import csv
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +23,8 @@ from loader.lake.layouts import DEFAULT, PRESETS, WINDOW, Layout, layout_of
 from loader.lake.load import import_lake
 from loader.warehouse.postgres.connection import connect
 from tests import market
-from tests.bench.load import fresh
-from tests.bench.stage import median, psql, seconds, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table, median
+from tests.bench.stage import Stage, Work, psql, seconds
 
 # Each with its price and its smallest step, in ten-thousandths.
 BOOKS = {"btc_mxn": (11_341_900_000, 100_000), "usd_mxn": (174_250, 5)}
@@ -41,24 +39,34 @@ INSERT = "insert into public.bare_lake values (%s, %s, %s, %s, %s)"
 POORER = ("book", "date", "year,month")
 
 
-def lake(server: Server, directory: Path, days: int, repeats: int) -> None:
-    """Print all three."""
-    imports(server, directory / "import", 5, repeats)
-    queries(directory / "year", days)
+def lake(stage: Stage, *, days: int, imported_days: int, runs: int) -> Iterator[Table]:
+    """All three."""
+    directory = stage.directory / "import"
+    yield _imports(stage, directory, imported_days, runs)
+    yield _bytes(stage, directory, imported_days * DAY_SECONDS * len(BOOKS))
+    yield _queries(stage.directory / "year", days)
+
+
+def write_lake(root: Path, days: int, kind: str = "csv") -> None:
+    """Both books' files as `loader lake export` lays them."""
+    content = {"csv": Window.as_csv, "parquet": Window.as_parquet}[kind]
+    for window in _windows(days):
+        path = root / PRESETS[DEFAULT].path(window.book, window.start, kind)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content(window))
 
 
 # --- imports and bytes ------------------------------------------------------------------------
 
 
-def imports(server: Server, directory: Path, days: int, repeats: int) -> None:
-    """Rows a second of `loader lake import`, and what they take up in Postgres."""
-    default = PRESETS[DEFAULT]
-    for kind, write in (("csv", Window.as_csv), ("parquet", Window.as_parquet)):
-        _write(directory / kind, default, days, kind, write)
+def _imports(stage: Stage, directory: Path, days: int, runs: int) -> Table:
+    """Rows a second of `loader lake import`."""
+    for kind in ("csv", "parquet"):
+        write_lake(directory / kind, days, kind)
     rows = days * DAY_SECONDS * len(BOOKS)
     one_file = directory / "all.csv"
     one_file.write_bytes(b"".join(window.lines for window in _windows(days)))
-    contenders: dict[str, Callable[[Warehouse], object]] = {
+    contenders: dict[str, Work] = {
         "loader lake import, Parquet": lambda _: list(import_lake(directory / "parquet")),
         "loader lake import, CSV": lambda _: list(import_lake(directory / "csv")),
         "COPY of one file of CSV, unchecked": lambda warehouse: psql(
@@ -66,24 +74,18 @@ def imports(server: Server, directory: Path, days: int, repeats: int) -> None:
         ),
         "csv.reader and execute_batch": lambda _: _execute_batch(directory / "csv"),
     }
-    speeds = {}
-    for name, work in contenders.items():
-        times = []
-        for _ in range(repeats):
-            with fresh(server) as warehouse:
-                psql(warehouse, BARE)
-                times.append(seconds(partial(work, warehouse)))
-        speeds[name] = rows / median(times)
+    times = stage.race(contenders, runs, lambda warehouse: psql(warehouse, BARE))
+    speeds = {name: rows / median(taken) for name, taken in times.items()}
     others = speeds["csv.reader and execute_batch"]
-    show(
-        f"{rows:,} observations in {days * 144 * len(BOOKS):,} files, median of {repeats} "
+    return Table(
+        f"{rows:,} observations in {days * 144 * len(BOOKS):,} files, median of {runs} "
         "(ratio to execute_batch)",
         [
             ("", "rows/s", "ratio"),
             *((name, f"{speed:,.0f}", f"{speed / others:.2f}") for name, speed in speeds.items()),
         ],
+        {"rows": rows, "seconds": times},
     )
-    _bytes(server, directory, rows)
 
 
 def _execute_batch(root: Path) -> None:
@@ -95,8 +97,9 @@ def _execute_batch(root: Path) -> None:
                 execute_batch(cursor, INSERT, lines, page_size=1000)
 
 
-def _bytes(server: Server, directory: Path, rows: int) -> None:
-    with fresh(server) as warehouse:
+def _bytes(stage: Stage, directory: Path, rows: int) -> Table:
+    """What an observation takes up, in Postgres and in files."""
+    with stage.warehouse() as warehouse:
         warehouse.dbt("seed")
         list(import_lake(directory / "parquet"))
         market.build(warehouse)
@@ -118,7 +121,7 @@ def _bytes(server: Server, directory: Path, rows: int) -> None:
     a_day = len(Window(book, _midnight(FIRST_DAY), day).as_parquet())
     sizes["parquet, were it a file a day"] = a_day * rows / DAY_SECONDS
     year = YEAR * DAY_SECONDS * len(BOOKS)
-    show(
+    return Table(
         "What an observation takes up, and a year of two books at 1 Hz",
         [
             ("", "bytes", "a year"),
@@ -142,10 +145,9 @@ class Query(NamedTuple):
     until: datetime
 
 
-def queries(directory: Path, days: int) -> None:
-    """Print files opened, bytes read and seconds of each query in each layout."""
-    default = PRESETS[DEFAULT]
-    _write(directory / DEFAULT, default, days, "parquet", Window.as_parquet)
+def _queries(directory: Path, days: int) -> Table:
+    """Files opened, bytes read and seconds of each query in each layout."""
+    write_lake(directory / DEFAULT, days, "parquet")
     books = list(BOOKS)
     day = _midnight(FIRST_DAY + timedelta(days=days // 2))
     asked = (
@@ -162,7 +164,7 @@ def queries(directory: Path, days: int) -> None:
             _link(directory / DEFAULT, root, layout_of(name), days)
         cells = [cell for query in asked for cell in _ask(root, layout_of(name), query)]
         table.append((name, *cells))
-    show(
+    return Table(
         f"Queries over {days} days of {len(BOOKS)} books: files opened, bytes read, seconds "
         f"(of {days * 144 * len(BOOKS):,} files, listed anew each time)",
         table,
@@ -247,15 +249,6 @@ def _windows(days: int) -> Iterator[Window]:
 
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time(tzinfo=UTC))
-
-
-def _write(
-    root: Path, layout: Layout, days: int, kind: str, content: Callable[[Window], bytes]
-) -> None:
-    for window in _windows(days):
-        path = root / layout.path(window.book, window.start, kind)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content(window))
 
 
 def _link(source: Path, root: Path, layout: Layout, days: int) -> None:

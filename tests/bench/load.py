@@ -2,7 +2,7 @@ r"""Loading deposits: `loader snapshots` against psql's bare \\copy, and others 
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import Any
 from psycopg2.extras import execute_batch, execute_values
 
 from loader.warehouse.postgres.connection import connect
-from tests.bench.stage import generate, median, psql, seconds, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table, median
+from tests.bench.stage import Stage, Work, generate, psql
+from tests.conftest import Warehouse
 
 BARE = (
     "create table if not exists public.bare (id bigint, event_timestamp timestamptz, "
@@ -21,71 +22,52 @@ BARE = (
 INSERT = "insert into public.bare values "
 
 
-def load(server: Server, directory: Path, rows: int, repeats: int) -> None:
+def load(stage: Stage, *, rows: int, users: int, runs: int) -> Iterator[Table]:
     r"""The whole loader, process start included, against \\copy of the same file."""
-    options = ("--deposits", rows, "--users", 200_000, "--events", 10, "--busiest-percent", 0)
+    directory = stage.directory
+    options = ("--deposits", rows, "--users", users, "--events", 10, "--busiest-percent", 0)
     clean = generate(directory / "clean", *options, "--clean") / "deposits.csv"
     quirky = generate(directory / "quirky", *options) / "deposits.csv"
-    times: dict[str, list[float]] = {"copy": [], "loader": [], "quirky": []}
-    for _ in range(repeats):
-        with fresh(server) as warehouse:
-            times["copy"].append(seconds(partial(_copy, warehouse, clean)))
-            times["loader"].append(seconds(partial(_load, warehouse, clean)))
-        with fresh(server) as warehouse:
-            times["quirky"].append(seconds(partial(_load, warehouse, quirky)))
-    base = median(times["copy"])
-    show(
-        f"Load of {rows:,} deposits, median of {repeats} (ratio to psql \\copy, bare typed table)",
-        [
-            (name, f"{median(times[key]):.2f} s", f"{median(times[key]) / base:.2f}")
-            for key, name in (
-                ("copy", "psql \\copy"),
-                ("loader", "loader snapshots"),
-                ("quirky", "loader snapshots, with bad and repeated rows"),
-            )
-        ],
-    )
-
-
-def others(server: Server, directory: Path, rows: int, repeats: int) -> None:
-    """What people use instead, on a smaller file: they take minutes for the big one."""
-    options = ("--deposits", rows, "--users", 20_000, "--events", 10, "--clean")
-    file = generate(directory / "small", *options) / "deposits.csv"
-    contenders: dict[str, Callable[[Warehouse, Path], object]] = {
-        "loader snapshots": _load,
-        "execute_values, page 1,000": _execute_values,
-        "execute_batch, page 1,000": _execute_batch,
-        "pandas.to_sql": _pandas,
-        "dlt, rows of a csv.DictReader": _dlt,
+    contenders: dict[str, Work] = {
+        "psql \\copy": partial(_copy, file=clean),
+        "loader snapshots": partial(_load, file=clean),
+        "loader snapshots, with bad and repeated rows": partial(_load, file=quirky),
     }
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats):
-        for name, contender in contenders.items():
-            with fresh(server) as warehouse:
-                times[name].append(seconds(partial(contender, warehouse, file)))
-    base = median(times["loader snapshots"])
-    show(
-        f"Load of {rows:,} deposits, median of {repeats} (ratio to loader snapshots)",
-        [(name, f"{median(t):.2f} s", f"{median(t) / base:.1f}") for name, t in times.items()],
+    times = stage.race(contenders, runs, make_bare)
+    base = median(times["psql \\copy"])
+    yield Table(
+        f"Load of {rows:,} deposits, median of {runs} (ratio to psql \\copy, bare typed table)",
+        [
+            (name, f"{median(taken):.2f} s", f"{median(taken) / base:.2f}")
+            for name, taken in times.items()
+        ],
+        {"rows": rows, "seconds": times},
     )
 
 
-class fresh:  # noqa: N801 (reads as a call)
-    """A migrated database for one measurement."""
+def others(stage: Stage, *, rows: int, users: int, runs: int) -> Iterator[Table]:
+    """What people use instead, on a smaller file: they take minutes for the big one."""
+    options = ("--deposits", rows, "--users", users, "--events", 10, "--clean")
+    file = generate(stage.directory / "small", *options) / "deposits.csv"
+    contenders: dict[str, Work] = {
+        "loader snapshots": partial(_load, file=file),
+        "execute_values, page 1,000": partial(_execute_values, file=file),
+        "execute_batch, page 1,000": partial(_execute_batch, file=file),
+        "pandas.to_sql": partial(_pandas, file=file),
+        "dlt, rows of a csv.DictReader": partial(_dlt, file=file),
+    }
+    times = stage.race(contenders, runs, make_bare)
+    base = median(times["loader snapshots"])
+    yield Table(
+        f"Load of {rows:,} deposits, median of {runs} (ratio to loader snapshots)",
+        [(name, f"{median(t):.2f} s", f"{median(t) / base:.1f}") for name, t in times.items()],
+        {"rows": rows, "seconds": times},
+    )
 
-    count = 0
 
-    def __init__(self, server: Server) -> None:
-        fresh.count += 1
-        self._server = server
-
-    def __enter__(self) -> Warehouse:
-        self._warehouse = self._server.database(f"bench_{fresh.count}", "migrated")
-        psql(self._warehouse, BARE)
-        return self._warehouse
-
-    def __exit__(self, *_: object) -> None:
-        self._server.drop(self._warehouse)
+def make_bare(warehouse: Warehouse) -> None:
+    """A table with types and nothing else."""
+    psql(warehouse, BARE)
 
 
 def _copy(warehouse: Warehouse, file: Path) -> None:

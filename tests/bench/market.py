@@ -4,7 +4,7 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,9 +15,10 @@ from psycopg2.extras import execute_batch
 
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT
-from tests.bench.load import fresh, url
-from tests.bench.stage import SCRIPTS, median, psql, seconds, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table, median
+from tests.bench.load import url
+from tests.bench.stage import SCRIPTS, Stage, Work, psql
+from tests.conftest import Warehouse
 from tests.market import open_run
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -42,74 +43,82 @@ from generate_series({first}::bigint, {first} + {rows} - 1) as n
 """
 
 
-def recordings(server: Server, directory: Path, rows: int, repeats: int) -> None:
-    """`loader replay` and then the models, against one INSERT a row and dlt."""
-    _one_feed(server, "tickers", _record(directory / "tickers", rows, _tickers), rows, repeats)
+def market(stage: Stage, *, rows: int, least: int, most: int, runs: int) -> Iterator[Table]:
+    """Recordings into raw and marts; then the models after ever more history."""
+    tickers = _record(stage.directory / "tickers", _tickers(rows))
+    yield _one_feed(stage, "tickers", tickers, rows, min(3, runs))
     rows //= 20
-    books = _record(directory / "order-books", rows, _order_books)
-    _one_feed(server, f"order books of {LEVELS} levels", books, rows, repeats)
+    books = _record(stage.directory / "order-books", _order_books(rows))
+    yield _one_feed(stage, f"order books of {LEVELS} levels", books, rows, min(3, runs))
+    yield _history(stage, [least, most], runs)
 
 
-def history(server: Server, sizes: list[int], repeats: int) -> None:
+def write_recordings(directory: Path, rows: int, new: int) -> None:
+    """history.jsonl with so many tickers, and new.jsonl with those of the minutes after them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    replies = list(_tickers(rows + new))
+    first = -(-rows // len(BOOKS))
+    _record(directory / "history", replies[:first])
+    _record(directory / "new", replies[first:])
+
+
+def _history(stage: Stage, sizes: list[int], runs: int) -> Table:
     """What the models take for 600 new rows after a little and after a lot of history."""
     medians = []
-    table: list[tuple[str, ...]] = [("history", "first build", "run", "slowest", "ratio", "models")]
+    rows: list[tuple[str, ...]] = [("history", "first build", "run", "slowest", "ratio", "models")]
     for size in sizes:
-        with fresh(server) as warehouse:
-            warehouse.dbt("seed")
-            _extend(warehouse, 0, size)
-            psql(warehouse, "vacuum analyze raw.bitso_tickers")
-            whole = sum(_models(warehouse).values())
-            psql(warehouse, "vacuum analyze")
-            runs = []
-            for repeat in range(repeats + 1):
-                _extend(warehouse, size + repeat * NEW_ROWS, NEW_ROWS)
-                runs.append(_models(warehouse))
-            # the first one finds nothing in memory
-            del runs[0]
-        totals = [sum(run.values()) for run in runs]
+        with stage.warehouse() as warehouse:
+            whole, taken = _after(warehouse, size, runs)
+        totals = [sum(run.values()) for run in taken]
         medians.append(median(totals))
-        worst = sorted(runs[0], key=lambda name: -median([run[name] for run in runs]))[:3]
-        table.append(
+        by_model = {name: median([run[name] for run in taken]) for name in taken[0]}
+        slowest = sorted(by_model, key=lambda name: -by_model[name])[:3]
+        rows.append(
             (
                 f"{size:,}", f"{whole:.1f} s", f"{medians[-1]:.2f} s", f"{max(totals):.2f} s",
                 f"{medians[-1] / medians[0]:.2f}",
-                ", ".join(f"{name} {median([run[name] for run in runs]):.2f}" for name in worst),
+                ", ".join(f"{name} {by_model[name]:.2f}" for name in slowest),
             )
         )  # fmt: skip
-    show(f"Market models after {NEW_ROWS} new rows, execution in dbt, median of {repeats}", table)
+    return Table(
+        f"Market models after {NEW_ROWS} new rows, execution in dbt, median of {runs}",
+        rows,
+        {"history": sizes, "seconds": medians},
+    )
 
 
-def _one_feed(server: Server, what: str, file: Path, rows: int, repeats: int) -> None:
+def _after(warehouse: Warehouse, size: int, runs: int) -> tuple[float, list[dict[str, float]]]:
+    """Seconds of the first build over so much history, and by model those of the runs after it."""
+    warehouse.dbt("seed")
+    _extend(warehouse, 0, size)
+    psql(warehouse, "vacuum analyze raw.bitso_tickers")
+    whole = sum(_models(warehouse).values())
+    psql(warehouse, "vacuum analyze")
+    taken = []
+    for number in range(runs + 1):
+        _extend(warehouse, size + number * NEW_ROWS, NEW_ROWS)
+        taken.append(_models(warehouse))
+    # the first one finds nothing in memory
+    return whole, taken[1:]
+
+
+def _one_feed(stage: Stage, what: str, file: Path, rows: int, runs: int) -> Table:
+    """`loader replay` and then the models, against one INSERT a row and dlt."""
     fewer = max(rows // 10, len(BOOKS))
     part = _part(file, rows, fewer)
-    contenders: dict[str, tuple[int, Callable[[Warehouse, Path], object]]] = {
-        "execute_batch, jsonb": (rows, _execute_batch),
-        "dlt, rows of dicts": (fewer, _dlt),
+    others = ("execute_batch, jsonb", "dlt, rows of dicts")
+    contenders: dict[str, Work] = {
+        "loader replay": partial(_replay, file=file),
+        "and the market models": partial(_replay_and_build, file=file),
+        others[0]: partial(_execute_batch, file=file),
+        others[1]: partial(_dlt, file=part),
     }
-    ours: list[float] = []
-    marts: list[float] = []
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(repeats):
-        with fresh(server) as warehouse:
-            warehouse.dbt("seed")
-            ours.append(seconds(partial(_replay, warehouse, file)))
-            marts.append(ours[-1] + seconds(partial(_dbt, warehouse)))
-        for name, (count, contender) in contenders.items():
-            with fresh(server) as warehouse, suppress(ModuleNotFoundError):
-                psql(warehouse, BARE)
-                times[name].append(
-                    seconds(partial(contender, warehouse, file if count == rows else part))
-                )
-    speeds = {"loader replay": rows / median(ours), "and the market models": rows / median(marts)}
-    counts = dict.fromkeys(speeds, rows)
-    for name, (count, _) in contenders.items():
-        if times[name]:
-            speeds[name] = count / median(times[name])
-            counts[name] = count
-    best = max(speeds[name] for name in contenders if name in speeds)
-    show(
-        f"Recorded {what}, median of {repeats} (ratio to the best of the others)",
+    times = stage.race(contenders, runs, _make_ready)
+    counts = {name: fewer if name == others[1] else rows for name in times}
+    speeds = {name: counts[name] / median(taken) for name, taken in times.items()}
+    best = max(speeds[name] for name in others if name in speeds)
+    return Table(
+        f"Recorded {what}, median of {runs} (ratio to the best of the others)",
         [
             ("", "rows", "rows/s", "ratio"),
             *(
@@ -117,16 +126,23 @@ def _one_feed(server: Server, what: str, file: Path, rows: int, repeats: int) ->
                 for name, speed in speeds.items()
             ),
         ],
+        {"rows": counts, "seconds": times},
     )
+
+
+def _make_ready(warehouse: Warehouse) -> None:
+    """What ours needs, and what the others need."""
+    warehouse.dbt("seed")
+    psql(warehouse, BARE)
 
 
 # --- recordings --------------------------------------------------------------------------------
 
 
-def _record(name: Path, rows: int, replies: Callable[[int], Iterator[dict[str, str]]]) -> Path:
+def _record(name: Path, replies: Iterable[dict[str, str]]) -> Path:
     file = name.with_suffix(".jsonl")
     with file.open("w") as lines:
-        lines.writelines(json.dumps(reply) + "\n" for reply in replies(rows))
+        lines.writelines(json.dumps(reply) + "\n" for reply in replies)
     return file
 
 
@@ -202,6 +218,11 @@ def _second(at: datetime) -> str:
 def _replay(warehouse: Warehouse, file: Path) -> None:
     done = warehouse.loader("replay", file)
     assert done.returncode == 0, done.stderr
+
+
+def _replay_and_build(warehouse: Warehouse, file: Path) -> None:
+    _replay(warehouse, file)
+    _dbt(warehouse)
 
 
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,30 +1,68 @@
-"""What every measurement stands on: a server of its own, generated files, medians."""
+"""What every baseline stands on: a server of its own, fresh databases, generated files."""
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from loader.warehouse.postgres.embedded import BIN, Embedded
 from loader.warehouse.settings import PROJECT_ROOT
+from tests.bench.figures import in_turn
 from tests.conftest import Server, Warehouse, migrated_server
 
 SCRIPTS = Path(sys.executable).parent
 
 
+# Something that is measured in a warehouse of its own.
+Work = Callable[[Warehouse], object]
+_numbers = count()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A migrated server and a scratch directory."""
+
+    server: Server
+    directory: Path
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Warehouse]:
+        """A migrated database for one measurement."""
+        warehouse = self.server.database(f"bench_{next(_numbers)}", "migrated")
+        try:
+            yield warehouse
+        finally:
+            self.server.drop(warehouse)
+
+    def race(
+        self, contenders: Mapping[str, Work], runs: int, ready: Work = lambda _: None
+    ) -> dict[str, list[float]]:
+        """Seconds of each contender in turn, each time in a new database made ready for it."""
+        return in_turn(
+            {name: partial(self._once, work, ready) for name, work in contenders.items()}, runs
+        )
+
+    def _once(self, work: Work, ready: Work) -> float:
+        with self.warehouse() as warehouse:
+            ready(warehouse)
+            return seconds(partial(work, warehouse))
+
+
 @contextmanager
-def stage() -> Iterator[tuple[Server, Path]]:
-    """A migrated server and a scratch directory, both gone afterwards."""
+def stage() -> Iterator[Stage]:
+    """A stage, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         directory = Path(scratch)
         embedded = Embedded(directory / "home")
         try:
-            yield migrated_server(embedded, directory, starts_dbt=True), directory
+            yield Stage(migrated_server(embedded, directory, starts_dbt=True), directory)
         finally:
             embedded.stop()
 
@@ -53,17 +91,3 @@ def psql(warehouse: Warehouse, *commands: str) -> None:
         env={**os.environ, "PGPASSWORD": where.password},
         check=True,
     )  # fmt: skip
-
-
-def median(values: list[float]) -> float:
-    """The middle of the measurements."""
-    return statistics.median(values)
-
-
-def show(title: str, rows: list[tuple[str, ...]]) -> None:
-    """Print aligned columns under a title."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-             for row in rows]  # fmt: skip
-    sys.stdout.write("\n".join(["", title, *(f"  {line}".rstrip() for line in lines), ""]))
-    sys.stdout.flush()

@@ -17,33 +17,33 @@ import psutil
 
 from tests import market
 from tests.bench.feed import BOOKS, FIRST_SEQUENCE
-from tests.bench.stage import SCRIPTS, show
-from tests.conftest import Server, Warehouse
+from tests.bench.figures import Table
+from tests.bench.stage import SCRIPTS, Stage
+from tests.conftest import Warehouse
 
 # All that Bitso sends, both channels together.
 BITSO_FRAMES_A_SECOND = 1000
 
 
-def stream(server: Server, directory: Path, frames: int, seconds: int) -> None:
-    """Print throughput, memory and jitter."""
-    warehouse = server.database("bench_stream", "migrated")
-    warehouse.dbt("seed")
-    market.build(warehouse)
-    with _feed() as feed, _daemon(warehouse, directory, feed) as process:
-        _wait_until_in_step(warehouse)
-        _throughput(process, feed, frames)
-        _wait_until_seen(warehouse, frames)
-        _jitter(warehouse, process, feed, seconds)
-    _bytes(warehouse)
-    server.drop(warehouse)
+def stream(stage: Stage, *, frames: int, seconds: int) -> Iterator[Table]:
+    """Throughput, memory and jitter."""
+    with stage.warehouse() as warehouse:
+        warehouse.dbt("seed")
+        market.build(warehouse)
+        with _feed() as feed, _daemon(warehouse, stage.directory, feed) as process:
+            _wait_until_in_step(warehouse)
+            yield _throughput(process, feed, frames)
+            _wait_until_seen(warehouse, frames)
+            yield _jitter(warehouse, process, feed, seconds)
+        yield _bytes(warehouse)
 
 
-def _throughput(process: psutil.Process, feed: "Feed", frames: int) -> None:
+def _throughput(process: psutil.Process, feed: "Feed", frames: int) -> Table:
     before, memory = _cpu(process), process.memory_info().rss
     took = feed.send(frames)
     cpu = _cpu(process) - before
     after, peak = process.memory_info().rss, _peak(process)
-    show(
+    return Table(
         f"Stream: {frames:,} frames of {len(BOOKS)} books, sampled and committed each second",
         [
             ("frames a second", f"{frames / took:,.0f}"),
@@ -56,7 +56,7 @@ def _throughput(process: psutil.Process, feed: "Feed", frames: int) -> None:
     )  # fmt: skip
 
 
-def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds: int) -> None:
+def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds: int) -> Table:
     ended = threading.Event()
 
     def transform() -> None:
@@ -86,7 +86,7 @@ def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds
     missing = warehouse.rows(
         "select coalesce(sum(missing_slots), 0) from ops.gaps where gap_from >= %s", since
     )
-    show(
+    return Table(
         f"Stream: punctuality of {len(BOOKS)} books at 1 Hz over {seconds_seen} s, "
         f"{BITSO_FRAMES_A_SECOND:,} frames a second, dbt run beside it {len(runs)} times",
         [
@@ -99,13 +99,13 @@ def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds
     )
 
 
-def _bytes(warehouse: Warehouse) -> None:
+def _bytes(warehouse: Warehouse) -> Table:
     [(size, samples)] = warehouse.rows(
         "select sum(pg_total_relation_size(inhrelid)), "
         "(select count(*) from raw.bitso_order_books) "
         "from pg_inherits where inhparent = 'raw.bitso_order_books'::regclass"
     )
-    show(
+    return Table(
         "Stream: a sample with ten levels a side in raw, its indexes included",
         [("bytes", f"{size / samples:.0f}"), ("samples", f"{samples:,}")],
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from tests.clocks import SimulatedClock
 from tests.exchange import recording
 from tests.exchange.live import Pace
-from tests.exchange.server import SimulatedClock, Simulator
+from tests.exchange.server import Simulator
 
 
 @click.group(invoke_without_command=True)

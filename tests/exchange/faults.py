@@ -30,10 +30,11 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.exchange.replies import Reply, dumps, raw
+from tests.local_server import QuietHandler
+from tests.waiting import LAST_RESORT_SECONDS
 
 
 @dataclass
@@ -291,11 +292,11 @@ CONTENT: dict[str, Callable[[Reply, Any], None]] = {
 
 HTML = "<!DOCTYPE html><html><title>Access denied | Cloudflare</title><body>Ray ID</body></html>"
 
-Wire = Callable[[BaseHTTPRequestHandler, Reply, Any], None]
+Wire = Callable[[QuietHandler, Reply, Any], None]
 
 
 def send(
-    handler: BaseHTTPRequestHandler,
+    handler: QuietHandler,
     status: int,
     body: bytes,
     headers: dict[str, str] | None = None,
@@ -313,7 +314,7 @@ def send(
     handler.wfile.write(body)
 
 
-def _reset(handler: BaseHTTPRequestHandler, _: Reply, __: Any) -> None:
+def _reset(handler: QuietHandler, _: Reply, __: Any) -> None:
     linger = struct.pack("ii", 1, 0)
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     handler.close_connection = True
@@ -322,27 +323,29 @@ def _reset(handler: BaseHTTPRequestHandler, _: Reply, __: Any) -> None:
     handler.connection.close()
 
 
-def _slow(handler: BaseHTTPRequestHandler, reply: Reply, seconds: Any) -> None:
-    threading.Event().wait(seconds or 1)
-    send(handler, reply.status, reply.body())
+def _slow(handler: QuietHandler, reply: Reply, seconds: Any) -> None:
+    """Too late for whoever has a shorter time limit; by default for everybody."""
+    if not handler.hold(seconds or LAST_RESORT_SECONDS):
+        send(handler, reply.status, reply.body())
 
 
-def _trickle(handler: BaseHTTPRequestHandler, reply: Reply, seconds: Any) -> None:
+def _trickle(handler: QuietHandler, reply: Reply, seconds: Any) -> None:
     """A byte now and then: no pause is long, the whole is."""
     body = reply.body()
     send(handler, reply.status, body[:1], {"Content-Length": str(len(body))})
     for position in range(1, len(body)):
-        threading.Event().wait(seconds or 0.05)
+        if handler.hold(seconds or 0.05):
+            return
         handler.wfile.write(body[position : position + 1])
 
 
-def _truncated(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
+def _truncated(handler: QuietHandler, reply: Reply, _: Any) -> None:
     body = reply.body()
     send(handler, 200, body[: len(body) // 2], {"Content-Length": str(len(body))})
     handler.close_connection = True
 
 
-def _cut_chunk(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
+def _cut_chunk(handler: QuietHandler, reply: Reply, _: Any) -> None:
     body = reply.body()
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
@@ -351,13 +354,13 @@ def _cut_chunk(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
     handler.close_connection = True
 
 
-def _wrong_length(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
+def _wrong_length(handler: QuietHandler, reply: Reply, _: Any) -> None:
     body = reply.body()
     send(handler, 200, body, {"Content-Length": str(len(body) - 7)})
     handler.close_connection = True
 
 
-def _gzip_bomb(handler: BaseHTTPRequestHandler, _: Reply, __: Any) -> None:
+def _gzip_bomb(handler: QuietHandler, _: Reply, __: Any) -> None:
     send(handler, 200, _bomb(), {"Content-Encoding": "gzip"})
 
 
@@ -366,28 +369,28 @@ def _bomb() -> bytes:
     return gzip.compress(b" " * 2**20) * 64
 
 
-def _bad_gzip(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
+def _bad_gzip(handler: QuietHandler, reply: Reply, _: Any) -> None:
     send(handler, 200, reply.body(), {"Content-Encoding": "gzip"})
 
 
-def _good_gzip(handler: BaseHTTPRequestHandler, reply: Reply, _: Any) -> None:
+def _good_gzip(handler: QuietHandler, reply: Reply, _: Any) -> None:
     send(handler, 200, gzip.compress(reply.body()), {"Content-Encoding": "gzip"})
 
 
-def _redirect(handler: BaseHTTPRequestHandler, _: Reply, target: Any) -> None:
+def _redirect(handler: QuietHandler, _: Reply, target: Any) -> None:
     send(handler, 302, b"", {"Location": target or handler.path})
 
 
-def _text(handler: BaseHTTPRequestHandler, _: Reply, text: Any) -> None:
+def _text(handler: QuietHandler, _: Reply, text: Any) -> None:
     body = text if isinstance(text, bytes) else text.encode()
     send(handler, 200, body, content_type="text/plain")
 
 
-def _html(handler: BaseHTTPRequestHandler, _: Reply, status: Any) -> None:
+def _html(handler: QuietHandler, _: Reply, status: Any) -> None:
     send(handler, status or 200, HTML.encode(), content_type="text/html")
 
 
-def _status(handler: BaseHTTPRequestHandler, _: Reply, argument: Any) -> None:
+def _status(handler: QuietHandler, _: Reply, argument: Any) -> None:
     """`{"status": ..., "document" or "text": ..., "headers": {...}}`, or the status alone."""
     how = argument if isinstance(argument, dict) else {"status": argument}
     text = how.get("text", dumps(how.get("document", {"error": "internal"})))

@@ -42,7 +42,7 @@ _GECKO = ("exchanges", "exchange_tickers", "coin_tickers")
 _WIRE: list[tuple[str, Outcome, Any, int | None, str]] = [
     ("reset", "transient", None, None, "for_ever"),
     ("reset", "stored", None, 2, "twice"),
-    ("slow", "transient", 2, None, ""),
+    ("slow", "transient", None, None, ""),
     ("trickle", "transient", 0.1, None, ""),
     ("truncated", "transient", None, None, "for_ever"),
     ("truncated", "stored", None, 1, "once"),

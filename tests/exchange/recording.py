@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from loader.wire.records import Body
+from tests.clocks import NOON
 from tests.exchange.bitso import BitsoApi
 from tests.exchange.coincap import KEY, CoinCapApi
 from tests.exchange.coingecko import CoinGeckoApi
 from tests.exchange.market import Market
 from tests.exchange.replies import Request, dumps
-from tests.exchange.server import NOON
 
 RECORDED = ("btc_mxn", "usd_mxn")
 LENGTH = timedelta(hours=2)

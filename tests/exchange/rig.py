@@ -1,116 +1,91 @@
 """The sources aimed at a simulator, with a clock on which waiting takes no time."""
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import NamedTuple
 
 from loader.market import bitso, coincap, coingecko
 from loader.market.coingecko import Listing
 from loader.warehouse.settings import get_settings
-from loader.wire.rate_budget import LocalBudget, RateLimits
+from loader.wire.rate_budget import Budget, LocalBudget, RateLimits
 from loader.wire.records import BadRecord, Body, Parsed, Record
-from loader.wire.session import Manners, PoliteSession
+from loader.wire.session import Judge, Manners, PoliteSession
+from tests.clocks import ManualClock, SkippingClock
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
-from tests.exchange.server import NOON, Simulator
+from tests.exchange.server import Simulator
+from tests.waiting import LAST_RESORT_SECONDS
 
 
-class SkippingClock:
-    """Real time plus whatever was slept, which is over at once and written down."""
+class SourcesRig:
+    """A simulator, the sources on it, and their budgets.
 
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._skipped = 0.0
+    Waiting takes no time here, and a reply may take any; only about a path that is called
+    `impatient` they give up after a tenth of a second, on the machine's own clock.
+    """
 
-    def now(self) -> datetime:
-        """The time of day."""
-        return datetime.now(UTC) + timedelta(seconds=self._skipped)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return time.monotonic() + self._skipped
-
-    def sleep(self, seconds: float) -> None:
-        """Be there already."""
-        self.slept.append(seconds)
-        self._skipped += seconds
-
-
-class ManualClock:
-    """Time passes in sleep alone, which is over at once and written down."""
-
-    def __init__(self) -> None:
-        self.slept: list[float] = []
-        self._passed = 0.0
-
-    def now(self) -> datetime:
-        """The time of day."""
-        return NOON + timedelta(seconds=self._passed)
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self._passed
-
-    def sleep(self, seconds: float) -> None:
-        """Be there already."""
-        self.slept.append(seconds)
-        self._passed += seconds
-
-
-class Rig:
-    """A simulator, the sources on it, and their budgets."""
-
-    def __init__(self, simulator: Simulator, timeout: float = 5.0, attempts: int = 3) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        attempts: int = 3,
+        impatient: str = "",
+        clock: ManualClock | None = None,
+    ) -> None:
         self.simulator = simulator
-        self.clock = SkippingClock()
-        self._manners = Manners(timeout, attempts)
+        self.clock = clock or SkippingClock(runs=bool(impatient))
+        self._attempts = attempts
+        self._impatient = impatient
         self.bitso_budget = LocalBudget("bitso", RateLimits(50), self.clock)
         self.bitso = bitso.Bitso(
-            PoliteSession(
-                "bitso", bitso.judge, self.bitso_budget, manners=self._manners, clock=self.clock
-            ),
-            f"{simulator.url}/bitso/v3",
+            self._session("bitso", bitso.judge, self.bitso_budget), f"{simulator.url}/bitso/v3"
         )
+
+    def _session(
+        self, source: str, judge: Judge, budget: Budget, key_header: tuple[str, str] | None = None
+    ) -> PoliteSession:
+        def session(timeout: float) -> PoliteSession:
+            return PoliteSession(
+                source, judge, budget, key_header=key_header,
+                manners=Manners(timeout, self._attempts), clock=self.clock,
+            )  # fmt: skip
+
+        made = session(LAST_RESORT_SECONDS)
+        if self._impatient:
+            url = self.simulator.url + self._impatient
+            made.mount(url, session(0.1).get_adapter(url))
+        return made
 
     def coingecko(self, plan: str = "demo", key: str | None = DEMO_KEY) -> coingecko.CoinGecko:
         """CoinGecko, on the host of a plan and with some key."""
-        session = PoliteSession(
-            "coingecko",
-            coingecko.judge,
-            LocalBudget("coingecko", RateLimits(30, freeze=5), self.clock),
-            key_header=(coingecko.KEY_HEADERS[plan], key) if key else None,
-            manners=self._manners,
-            clock=self.clock,
-        )
+        budget = LocalBudget("coingecko", RateLimits(30, freeze=5), self.clock)
+        header = (coingecko.KEY_HEADERS[plan], key) if key else None
         host = "coingecko" if plan == "demo" else "coingecko-pro"
-        return coingecko.CoinGecko(session, f"{self.simulator.url}/{host}/api/v3")
+        return coingecko.CoinGecko(
+            self._session("coingecko", coingecko.judge, budget, header),
+            f"{self.simulator.url}/{host}/api/v3",
+        )
 
     def coincap(self, key: str = KEY, version: str = "v3") -> coincap.CoinCap:
         """CoinCap, with some key."""
-        session = PoliteSession(
-            "coincap",
-            coincap.judge,
-            LocalBudget("coincap", RateLimits(30, freeze=5), self.clock),
-            key_header=("Authorization", f"Bearer {key}"),
-            manners=self._manners,
-            clock=self.clock,
+        budget = LocalBudget("coincap", RateLimits(30, freeze=5), self.clock)
+        header = ("Authorization", f"Bearer {key}")
+        return coincap.CoinCap(
+            self._session("coincap", coincap.judge, budget, header),
+            f"{self.simulator.url}/coincap/{version}",
         )
-        return coincap.CoinCap(session, f"{self.simulator.url}/coincap/{version}")
 
 
 class Source(NamedTuple):
     """How the records of a source are got, and the requests that it takes."""
 
     path: str
-    fetch: Callable[[Rig], Iterator[Body]]
+    fetch: Callable[[SourcesRig], Iterator[Body]]
     parse: Callable[[Body], Parsed]
 
 
-def _pages(rig: Rig, listing: Listing) -> Iterator[Body]:
+def _pages(rig: SourcesRig, listing: Listing) -> Iterator[Body]:
     return (page.body for page in rig.coingecko().pages(listing))
 
 
@@ -152,7 +127,7 @@ SOURCES = {
 }
 
 
-def collect(source: str, rig: Rig) -> tuple[list[Record], list[BadRecord]]:
+def collect(source: str, rig: SourcesRig) -> tuple[list[Record], list[BadRecord]]:
     """Everything that a source brings, good and bad."""
     bodies = list(SOURCES[source].fetch(rig))
     parsed = list(chain.from_iterable(map(SOURCES[source].parse, bodies)))

@@ -18,15 +18,12 @@ fault as JSON, `DELETE /control/faults`, `GET /control/faults`, `GET /control/re
 """
 
 import json
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.clocks import ExchangeClock, SimulatedClock
 from tests.exchange.bitso import BitsoApi
 from tests.exchange.coincap import CoinCapApi
 from tests.exchange.coingecko import CoinGeckoApi
@@ -35,30 +32,7 @@ from tests.exchange.live import LiveMarket, Pace
 from tests.exchange.market import Market
 from tests.exchange.replies import Reply, Request
 from tests.exchange.stream import StreamServer
-
-NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
-
-
-class SimulatedClock:
-    """The simulator's time: runs from a start at a speed of one's choice; 0 stands still."""
-
-    def __init__(self, start: datetime | None = None, speed: float = 1.0) -> None:
-        self._start = start or datetime.now(UTC)
-        self._speed = speed
-        self._started = time.monotonic()
-
-    def now(self) -> datetime:
-        """What time it is over there."""
-        passed = (time.monotonic() - self._started) * self._speed
-        return self._start + timedelta(seconds=passed)
-
-    def real(self, seconds: float) -> float:
-        """How long so much of its time takes here."""
-        return seconds / (self._speed or 1)
-
-    def advance(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self._start += timedelta(seconds=seconds)
+from tests.local_server import LocalServer, QuietHandler
 
 
 class Simulator:
@@ -67,7 +41,7 @@ class Simulator:
     def __init__(
         self,
         seed: int = 1,
-        clock: SimulatedClock | None = None,
+        clock: ExchangeClock | None = None,
         port: int = 0,
         *,
         host: str = "127.0.0.1",
@@ -78,7 +52,7 @@ class Simulator:
     ) -> None:
         market = Market(seed)
         self.market = market
-        self.clock = clock or SimulatedClock()
+        self.clock: ExchangeClock = clock or SimulatedClock()
         self.faults = Faults()
         self.requests: list[Request] = []
         self.live: LiveMarket | None = None
@@ -97,8 +71,7 @@ class Simulator:
         }
         self._host = host
         self._port = port
-        self._server: ThreadingHTTPServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: LocalServer | None = None
 
     @property
     def url(self) -> str:
@@ -119,23 +92,18 @@ class Simulator:
 
     def start(self) -> None:
         """Listen, on the port of last time if there was one."""
-        server = _Server((self._host, self._port), _handler(self))
-        self._port = server.server_address[1]
-        self._server = server
-        self._thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self._server = LocalServer(_handler(self), self._host, self._port)
+        self._port = self._server.server_port
+        self._server.start()
         if self.stream:
             self.stream.start()
 
     def stop(self) -> None:
         """Listen no more: connections are refused."""
         assert self._server is not None, "it is not running"
-        assert self._thread is not None
         if self.stream:
             self.stream.stop()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
         self._server = None
 
     def __enter__(self) -> Self:
@@ -199,22 +167,9 @@ class Simulator:
         return Reply(200, self.faults.in_force())
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # A handler that is asleep in a slow reply does not keep the server from stopping.
-    block_on_close = False
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that hang up are what this server is for."""
-
-
-def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(simulator: Simulator) -> type[QuietHandler]:
+    class ExchangeHandler(QuietHandler):
         protocol_version = "HTTP/1.1"
-        timeout = 10
-        # Else the body of a reply waits for the acknowledgement of its headers.
-        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             self._handle()
@@ -242,7 +197,4 @@ def _handler(simulator: Simulator) -> type[BaseHTTPRequestHandler]:
             else:
                 send(self, reply.status, reply.body(), reply.headers)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's name
-            """Keep quiet; what was asked is in `simulator.requests`."""
-
-    return Handler
+    return ExchangeHandler

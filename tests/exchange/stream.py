@@ -12,31 +12,23 @@ from collections import Counter
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.clocks import ExchangeClock
 from tests.exchange.faults import Fault, Faults
 from tests.exchange.live import BUY, SELL, Frame, LiveMarket
 from tests.exchange.market import BOOKS
 from tests.exchange.replies import dumps
+from tests.waiting import LAST_RESORT_SECONDS
 
 CHANNELS = ("diff-orders", "orders", "trades")
 KEEP_ALIVE = timedelta(seconds=20)
 _TICK_SECONDS = 0.004
 _NO_BOOK_SECONDS = 0.45
-
-
-class Clock(Protocol):
-    """The simulator's time."""
-
-    def now(self) -> datetime:
-        """What time it is over there."""
-
-    def real(self, seconds: float) -> float:
-        """How long so much of its time takes here."""
 
 
 class _Client:
@@ -64,7 +56,12 @@ class StreamServer:
     """The server, in a thread of its own; it is what makes the books move."""
 
     def __init__(
-        self, live: LiveMarket, clock: Clock, faults: Faults, port: int = 0, host: str = "127.0.0.1"
+        self,
+        live: LiveMarket,
+        clock: ExchangeClock,
+        faults: Faults,
+        port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._live = live
@@ -90,13 +87,14 @@ class StreamServer:
         self._ready.clear()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(10), "the stream's server did not start"
+        assert self._ready.wait(LAST_RESORT_SECONDS), "the stream's server did not start"
 
     def stop(self) -> None:
         """Listen no more; whoever is connected is cut off."""
         assert self._loop is not None
         assert self._stopping is not None
         assert self._thread is not None
+        self._clock.leave(self._take_turn)
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
 
@@ -108,7 +106,8 @@ class StreamServer:
             process_request=self._refuse, ping_interval=None, close_timeout=1,
         )  # fmt: skip
         self._port = next(iter(server.sockets)).getsockname()[1]
-        ticking = asyncio.create_task(self._tick())
+        has_steps = self._clock.follow(self._take_turn)
+        ticking = asyncio.create_task(self._stopping.wait() if has_steps else self._tick())
         self._ready.set()
         waiting = asyncio.create_task(self._stopping.wait())
         # an error in the books' movement ends the server too: no silent stand-still
@@ -192,20 +191,33 @@ class StreamServer:
     # ------------------------------------------------ what the books do
 
     async def _tick(self) -> None:
+        """For a clock that runs by itself."""
         while True:
-            now = self._clock.now()
-            for book in BOOKS:
-                fault = self._faults.take_stream(book, {"cancel_side"})
-                if fault:
-                    with self._live.lock:
-                        side = SELL if fault.argument == "asks" else BUY
-                        frame = self._live.books[book].empty(side, now)
-                    self._send(frame, now)
-            for frame in self._live.due(now):
-                self._send(frame, now)
-            self._keep_alive(now)
-            self._break_connections(now)
+            self._do_what_is_due()
             await asyncio.sleep(_TICK_SECONDS)
+
+    def _take_turn(self) -> None:
+        """For a clock that a test moves, in its thread: all is sent when this returns."""
+        assert self._loop is not None
+
+        async def turn() -> None:
+            self._do_what_is_due()
+
+        asyncio.run_coroutine_threadsafe(turn(), self._loop).result(LAST_RESORT_SECONDS)
+
+    def _do_what_is_due(self) -> None:
+        now = self._clock.now()
+        for book in BOOKS:
+            fault = self._faults.take_stream(book, {"cancel_side"})
+            if fault:
+                with self._live.lock:
+                    side = SELL if fault.argument == "asks" else BUY
+                    frame = self._live.books[book].empty(side, now)
+                self._send(frame, now)
+        for frame in self._live.due(now):
+            self._send(frame, now)
+        self._keep_alive(now)
+        self._break_connections(now)
 
     def _keep_alive(self, now: datetime) -> None:
         for client in self._clients:

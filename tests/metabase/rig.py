@@ -12,6 +12,7 @@ from psycopg2 import sql
 from dashboards.cli import main
 from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
+from tests.waiting import LAST_RESORT_SECONDS
 
 Json = dict[str, Any]
 
@@ -45,7 +46,8 @@ def _settings(sampled: Warehouse) -> dict[str, str]:
         "WAREHOUSE_METABASE_READER_DB": sampled.where.db,
         "WAREHOUSE_METABASE_READER_USER": "metabase_reader",
         "WAREHOUSE_METABASE_READER_PASSWORD": READER_PASSWORD,
-        "WAREHOUSE_METABASE_WAIT_SECONDS": "5",
+        "WAREHOUSE_METABASE_WAIT_SECONDS": str(LAST_RESORT_SECONDS),
+        "WAREHOUSE_METABASE_TIMEOUT_SECONDS": str(LAST_RESORT_SECONDS),
     }
 
 
@@ -92,7 +94,12 @@ class Client:
     def send(self, method: str, path: str, body: Any = None, **query: Any) -> requests.Response:
         """What a request is answered."""
         return requests.request(
-            method, self.url + path, json=body, params=query, headers=self.headers, timeout=60
+            method,
+            self.url + path,
+            json=body,
+            params=query,
+            headers=self.headers,
+            timeout=LAST_RESORT_SECONDS,
         )
 
     def told(self, method: str, path: str, body: Any = None, **query: Any) -> Any:

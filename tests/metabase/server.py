@@ -6,17 +6,16 @@ answers, counts, and breaks when it is told to.
 
 import json
 import re
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.local_server import LocalServer, QuietHandler
 from tests.metabase.contract import RefusedError, check, document
 from tests.metabase.state import State
+from tests.waiting import LAST_RESORT_SECONDS
 
 _OPEN = {
     ("get", "/api/session/properties"),
@@ -32,7 +31,8 @@ _NO_WRITES = re.compile(r"/api/(session|dataset)|.*/query$")
 class Faults:
     """What is to go wrong; `requests` are counted from when it is set."""
 
-    ready_at: float = 0.0
+    # Requests from now that find it still starting.
+    starting: float = 0
     # Cut the connection of the n-th request from now: before it is looked at, or after it is done.
     cut: int | None = None
     cut_is_before: bool = False
@@ -41,7 +41,8 @@ class Faults:
     text: str = ""
     times: int = 0
     path: str = ""
-    slow_seconds: float = 0.0
+    # No answer, for as long as anybody waits.
+    is_silent: bool = False
 
     def answer(self, status: int, text: str = "", times: int = 1, path: str = "") -> None:
         """Answer the next requests with a status of their own."""
@@ -73,22 +74,20 @@ class MetabaseStandIn:
         self.writes: list[str] = []
         self.violations: list[str] = []
         self.calls: list[tuple[str, str, bytes]] = []
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
+        handler = type("Handler", (_MetabaseHandler,), {"owner": self})
+        self._server = LocalServer(handler, host, port)
 
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return self._server.url
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self.state.warehouses.close()
 
     def serve(self) -> None:
@@ -146,9 +145,10 @@ class MetabaseStandIn:
         self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[int, object]:
         faults = self.faults
-        if faults.slow_seconds:
-            time.sleep(faults.slow_seconds)
-        if time.monotonic() < faults.ready_at:
+        if faults.is_silent:
+            self._server.ending.wait(LAST_RESORT_SECONDS)
+        if faults.starting > 0:
+            faults.starting -= 1
             starting = {"status": "initializing", "progress": 0.3}
             return 503, starting if path == "/api/health" else "Metabase is still starting."
         if faults.times and re.match(faults.path, path):
@@ -171,7 +171,7 @@ class MetabaseStandIn:
         return status, answer
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _MetabaseHandler(QuietHandler):
     protocol_version = "HTTP/1.1"
     owner: MetabaseStandIn
 
@@ -209,6 +209,3 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(sent)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""

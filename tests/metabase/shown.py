@@ -24,7 +24,9 @@ _CREATED_AT = "2026-11-01T00:00:00Z"
 def database(kept: Mapping[str, Any]) -> Json:
     """A database, its password hidden."""
     hidden = {"password": MASK} if kept["details"].get("password") else {}
-    shown = {name: part for name, part in kept.items() if name not in ("tables", "synced_at")}
+    shown = {
+        name: part for name, part in kept.items() if name not in ("tables", "looks_until_synced")
+    }
     return shown | {"details": kept["details"] | hidden, "features": ["native-parameters"]}
 
 

@@ -40,82 +40,7 @@ different_quotes as (
 
 ),
 
-{% if is_incremental() %}
-
-    new_quotes as (
-
-        select
-            different_quotes.*,
-            cast(null as boolean) as was_primary
-        from different_quotes
-        where
-            not exists (
-                select 1
-                from {{ this }} as known
-                where
-                    known.book = different_quotes.book
-                    and known.quoted_at = different_quotes.quoted_at
-                    and known.feed = different_quotes.feed
-                    and known.bid = different_quotes.bid
-                    and known.ask = different_quotes.ask
-            )
-
-    ),
-
-    touched_seconds as (
-
-        select distinct
-            new_quotes.book,
-            {{ start_of('second', 'new_quotes.quoted_at') }} as second_start
-        from new_quotes
-
-    ),
-
-    -- One probe of the key for each second, however much history there is.
-    known_quotes as (
-
-        select known_in_second.*
-        from touched_seconds
-        cross join
-            lateral (
-                select
-                    known.book,
-                    known.quoted_at,
-                    known.feed,
-                    known.bid,
-                    known.ask,
-                    known.is_primary as was_primary
-                from {{ this }} as known
-                where
-                    known.book = touched_seconds.book
-                    and known.quoted_at >= touched_seconds.second_start
-                    and known.quoted_at
-                    < touched_seconds.second_start + interval '1 second'
-                order by known.quoted_at
-                offset 0
-            ) as known_in_second
-
-    ),
-
-{% else %}
-
-    new_quotes as (
-
-        select
-            different_quotes.*,
-            cast(null as boolean) as was_primary
-        from different_quotes
-
-    ),
-
-    known_quotes as (
-
-        select * from new_quotes
-        where false
-
-    ),
-
-{% endif %}
+{{ quotes_of_seconds() }},
 
 quotes_of_touched_seconds as (
 
@@ -150,10 +75,7 @@ changed as (
         ---------- numerics
         ranked.bid,
         ranked.ask,
-        cast(
-            round((ranked.ask - ranked.bid) * 100 / ranked.ask, 12)
-            as numeric(56, 12)
-        ) as spread,
+        {{ spread_of('ranked.bid', 'ranked.ask') }} as spread,
         -- A replay is later than all that is modelled already.
         {{ latest_cut() }}{{ ' + 1' if is_replay() }} as changed_in,
 

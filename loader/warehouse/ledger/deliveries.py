@@ -38,7 +38,7 @@ def recover(connection: Connection, mine: list[int], give_up: timedelta) -> int:
             (mine,),
         )
         found = int(cursor.rowcount)
-        # What is never seen again is not waited for for ever.
+        # An alert that the models no longer show is never sent; its retry ends with the time limit.
         cursor.execute(
             "update ops.alert_deliveries set retry_at = null "
             "where retry_at < clock_timestamp() - %s",

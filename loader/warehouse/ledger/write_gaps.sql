@@ -4,14 +4,15 @@ select
     gap.gap_from,
     gap.gap_until,
     gap.cause,
-    %(run_id)s,
+    %(run_id)s as run_id,
     gap.detail
-from unnest(
-    cast(%(books)s as text []),
-    cast(%(since)s as timestamptz []),
-    cast(%(until)s as timestamptz []),
-    cast(%(causes)s as text []),
-    cast(%(details)s as text [])
-) as gap (book, gap_from, gap_until, cause, detail)
+from
+    unnest(
+        cast(%(books)s as text[]),
+        cast(%(since)s as timestamptz[]),
+        cast(%(until)s as timestamptz[]),
+        cast(%(causes)s as text[]),
+        cast(%(details)s as text[])
+    ) as gap (book, gap_from, gap_until, cause, detail)
 on conflict (book, gap_from) do update
     set gap_until = excluded.gap_until, detail = excluded.detail

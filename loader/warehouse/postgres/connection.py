@@ -60,11 +60,12 @@ def connect(role: Role | None = None) -> Connection:
     if role is not None:
         with connection, connection.cursor() as cursor:
             if role == "loader":
-                # On a lost connection and on a hung one alike, nothing waits for ever.
+                # libpq notices a lost connection; this also ends a statement that hangs on a live
+                # one.
                 timeout = f"{get_settings().statement_timeout_seconds}s"
                 cursor.execute("select set_config('statement_timeout', %s, false)", (timeout,))
             if _may_set_role(cursor, ROLE_PREFIX + role):
-                # The setting of the session, so that a rollback does not take it back.
+                # `set role`, not `set local role`: a rollback must not give the rights back.
                 cursor.execute(sql.SQL("set role {}").format(sql.Identifier(ROLE_PREFIX + role)))
     return connection
 
@@ -118,7 +119,8 @@ def database_error(error: psycopg2.Error) -> WarehouseError:
     transient = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
     if transient or state[:2] in {"40", "53", "55", "57"}:
         return TransientError(f"Postgres: {message}")
-    if state == "42P01" or state == "3F000":
+    # No such table, schema or function.
+    if state in {"42P01", "3F000", "42883"}:
         return TerminalError(f"Postgres: {message}: run `loader init` and `dbt build` first")
     return TerminalError(f"Postgres: {message}")
 

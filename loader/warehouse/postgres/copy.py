@@ -1,15 +1,23 @@
-"""COPY, the fast way into Postgres and out of it."""
+"""COPY: rows as text into a table, a query's rows out as CSV, with or without a header."""
 
 import contextlib
 import io
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Protocol
 
 import psycopg2
 from psycopg2 import extensions, sql
 from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
 
 from loader.warehouse.signals import end_if_told
+
+
+class CsvSink(Protocol):
+    """Where COPY writes to."""
+
+    def write(self, data: bytes, /) -> int:
+        """Take some bytes."""
 
 
 def copy_rows(
@@ -41,10 +49,18 @@ def copy_rows(
 def copy_out(connection: Connection, query: str, values: dict[str, object]) -> bytes:
     """The rows of a query as lines of CSV, without a header."""
     lines = io.BytesIO()
-    with _no_callback(), connection.cursor() as cursor:
-        bound = cursor.mogrify(query, values).decode()
-        cursor.copy_expert(f"copy ({bound}) to stdout (format csv)", lines)
+    with connection.cursor() as cursor:
+        copy_query(cursor, cursor.mogrify(query, values).decode(), lines, "")
     return lines.getvalue()
+
+
+def copy_query(cursor: Cursor, query: str, out: CsvSink, header: str = ", header") -> None:
+    """Write the rows of a query, its values bound already, as CSV: in constant memory.
+
+    RFC 4180's quoting, LF at line ends; NULL is an empty field, an empty string is `""`.
+    """
+    with _no_callback():
+        cursor.copy_expert(f"copy ({query}) to stdout (format csv{header})", out)
 
 
 @contextlib.contextmanager
@@ -55,7 +71,8 @@ def _no_callback() -> Iterator[None]:
     try:
         yield
     except psycopg2.Error:
-        # What is raised while COPY reads, it reports as a cancelled query.
+        # An exception raised in our reader comes back as "query cancelled": see whether it was a
+        # signal.
         end_if_told()
         raise
     finally:

@@ -212,8 +212,8 @@ class Embedded:
         fresh.rename(self.data)
 
     def _start_server(self, launch: Launch, wanted_port: int | None) -> int:
-        # Nobody of ours runs here (the caller checked), so the file is stale; Postgres itself
-        # would refuse when another process of the same user has taken the pid.
+        # The caller has checked that no server of ours runs here, so the file is stale. It must go:
+        # if another process of the same user has that pid by now, Postgres would refuse to start.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         conf = self.data / "warehouse.conf"
         while True:
@@ -258,8 +258,8 @@ def _with_capability(account: pwd.struct_passwd) -> Iterator[Launch]:
             prefix=(
                 setpriv, f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}",
                 "--clear-groups", f"--inh-caps=+{capability}",
-                # initdb asks access(2) for its neighbours, which forgets the capability of a
-                # user other than root without this bit.
+                # initdb looks for its programs with access(2), which ignores a capability of a user
+                # other than root unless this bit is set.
                 f"--ambient-caps=+{capability}", "--securebits=+no_setuid_fixup", "--",
             )
         )  # fmt: skip
@@ -299,7 +299,8 @@ def _configuration(port: int) -> str:
     lines = {
         "port": port,
         "listen_addresses": "'127.0.0.1'",
-        # TCP only: a socket's path may not be longer than 107 bytes, a clone's may.
+        # TCP only: the path of a Unix socket may have 107 bytes at most, and the path of somebody's
+        # clone may be longer.
         "unix_socket_directories": "''",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",

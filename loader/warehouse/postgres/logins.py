@@ -28,7 +28,7 @@ class Login(NamedTuple):
 
 def _logins(settings: Settings) -> list[Login]:
     """Those that have a password."""
-    # A card that runs for ever, or that writes, is stopped also where Metabase forgets to.
+    # Postgres itself stops a query of Metabase's that never ends or that writes.
     reads = ("set default_transaction_read_only = on", "set statement_timeout = '60s'")
     every = [
         Login("loader", settings.login_loader_password.get_secret_value(), "loader"),
@@ -96,7 +96,8 @@ def _ensure_own_database(cursor: Any, name: sql.Identifier, text: str) -> None:
     if cursor.rowcount == 0:
         cursor.execute(sql.SQL("create database {name} owner {name}").format(name=name))
     cursor.execute(sql.SQL("revoke all on database {name} from public").format(name=name))
-    # Nor has its owner any business in the warehouse: those who have are granted it by name.
+    # Whoever may log in could otherwise connect to the warehouse too: only roles that the matrix
+    # names may.
     cursor.execute("select current_database()")
     [(warehouse,)] = cursor.fetchall()
     cursor.execute(

@@ -42,7 +42,7 @@ def write_profile(directory: Path, where: Endpoint, *, with_role: bool) -> Path:
 
 
 def _setting(name: str, value: str, otherwise: str = "", cast: str = "as_text") -> str:
-    # Nothing is decided here that settings.py would decide otherwise: the variable, or the value
-    # that the settings had when this was written.
+    # The same order as in settings.py: the variable if it is set, else the value that the settings
+    # had when this file was written.
     fallback = f"({otherwise}{json.dumps(value)})"
     return f"{{{{ (env_var('WAREHOUSE_{name}', '') or {fallback}) | {cast} }}}}"

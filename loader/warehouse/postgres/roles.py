@@ -16,8 +16,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 _ATTEMPTS = 10
 _PATIENCE_SECONDS = 60
-# What becomes of a GRANT while somebody else makes and drops tables: "tuple concurrently updated",
-# a deadlock, a table or an object of the catalogue that is gone.
+# How a GRANT fails while somebody else makes and drops tables: "tuple concurrently updated", a
+# deadlock, or a table that is gone by now.
 _IN_THE_WAY = (
     psycopg2.errors.InternalError_,
     psycopg2.errors.DeadlockDetected,

@@ -92,6 +92,7 @@ TABLES = """
 def marts(module_warehouse: Warehouse) -> Warehouse:
     """A warehouse with hand-made marts."""
     module_warehouse.rows(TABLES)
+    module_warehouse.dbt("build", "--select", "resource_type:function")
     return module_warehouse
 
 

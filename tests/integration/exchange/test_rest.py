@@ -11,9 +11,11 @@ import pytest
 import requests
 
 from loader.warehouse.settings import PROJECT_ROOT
+from tests.clocks import NOON, SimulatedClock
 from tests.exchange.coincap import DEPRECATED, KEY
 from tests.exchange.market import BOOKS, DEAD_BOOK
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
+from tests.waiting import LAST_RESORT_SECONDS
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 def _get(simulator: Simulator, path: str, **headers: str) -> requests.Response:
-    return requests.get(simulator.url + path, headers=headers, timeout=5)
+    return requests.get(simulator.url + path, headers=headers, timeout=LAST_RESORT_SECONDS)
 
 
 UNKNOWN = "Unknown order book"
@@ -130,15 +132,23 @@ def test_coincap_wants_its_key_and_version_2_is_gone(simulator: Simulator) -> No
 def test_faults_are_at_hand_over_http(simulator: Simulator) -> None:
     control = f"{simulator.url}/control/faults"
     fault = {"name": "status", "path": "ticker", "times": 1, "argument": 503}
-    assert requests.post(control, json=fault, timeout=5).json()[0]["name"] == "status"
+    assert (
+        requests.post(control, json=fault, timeout=LAST_RESORT_SECONDS).json()[0]["name"]
+        == "status"
+    )
     statuses = [_get(simulator, "/bitso/v3/ticker").status_code for _ in range(2)]
     assert statuses == [503, 200]
-    assert requests.post(control, json={"name": "nope"}, timeout=5).status_code == 400
-    assert requests.delete(control, timeout=5).json() == []
-    requests.post(f"{simulator.url}/control/clock", json={"advance": 60}, timeout=5)
+    assert (
+        requests.post(control, json={"name": "nope"}, timeout=LAST_RESORT_SECONDS).status_code
+        == 400
+    )
+    assert requests.delete(control, timeout=LAST_RESORT_SECONDS).json() == []
+    requests.post(
+        f"{simulator.url}/control/clock", json={"advance": 60}, timeout=LAST_RESORT_SECONDS
+    )
     created = _get(simulator, "/bitso/v3/ticker?book=btc_mxn").json()["payload"]["created_at"]
     assert created == "2026-01-05T12:01:00+00:00"
-    seen = requests.get(f"{simulator.url}/control/requests", timeout=5).json()
+    seen = requests.get(f"{simulator.url}/control/requests", timeout=LAST_RESORT_SECONDS).json()
     assert seen[-1] == ["/bitso/v3/ticker", {"book": "btc_mxn"}]
 
 
@@ -148,5 +158,8 @@ def test_it_runs_on_its_own() -> None:
         assert process.stdout is not None
         name, _, url = process.stdout.readline().strip().partition("=")
         assert name == "export WAREHOUSE_BITSO_URL"
-        assert requests.get(f"{url}/available_books", timeout=5).json()["success"] is True
+        assert (
+            requests.get(f"{url}/available_books", timeout=LAST_RESORT_SECONDS).json()["success"]
+            is True
+        )
         process.terminate()

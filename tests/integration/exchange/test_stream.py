@@ -1,8 +1,8 @@
 """The simulator's WebSocket is Bitso's, and what it says adds up with its REST API."""
 
 import json
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -12,16 +12,55 @@ import requests
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.clocks import STEP_SECONDS, SteppedClock
 from tests.exchange.live import Pace
 from tests.exchange.market import BOOKS, DEAD_BOOK
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.server import Simulator
+from tests.waiting import LAST_RESORT_SECONDS
 
 BOOK = "btc_usd"
+# Of the simulator's time: two `ka`.
+LONGEST_SILENCE_SECONDS = 40
+
+
+class Listener:
+    """A client of the simulator's WebSocket, which lets its clock go on while nothing comes."""
+
+    def __init__(self, socket: ClientConnection, clock: SteppedClock) -> None:
+        self.socket = socket
+        self._clock = clock
+
+    def send(self, text: str) -> None:
+        """Say something."""
+        self.socket.send(text)
+
+    def next(self) -> dict[str, Any]:
+        """The next message; raises TimeoutError where none comes for a long time of theirs."""
+        silent_until = self._clock.monotonic() + LONGEST_SILENCE_SECONDS
+        while True:
+            self._fetch()
+            try:
+                message: dict[str, Any] = json.loads(self.socket.recv(timeout=0))
+            except TimeoutError:
+                if self._clock.monotonic() > silent_until:
+                    raise
+                self._clock.advance(STEP_SECONDS)
+            else:
+                return message
+
+    def _fetch(self) -> None:
+        """Return when everything is here that was sent: a pong comes after it."""
+        with suppress(ConnectionClosed):
+            assert self.socket.ping(ack_on_close=True).wait(LAST_RESORT_SECONDS)
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    clock = SimulatedClock(NOON, 20)
+def clock() -> SteppedClock:
+    return SteppedClock()
+
+
+@pytest.fixture
+def simulator(clock: SteppedClock) -> Iterator[Simulator]:
     with Simulator(
         3, clock, rate_limited=False, frames_per_second=50, pace=Pace(orders=30)
     ) as simulator:
@@ -31,45 +70,44 @@ def simulator() -> Iterator[Simulator]:
         yield simulator
 
 
-def _open(simulator: Simulator) -> ClientConnection:
+@contextmanager
+def _open(simulator: Simulator) -> Iterator[Listener]:
     # with a bounded queue, frames that nobody reads would hide the end of a connection
     url = simulator.environment["WAREHOUSE_BITSO_STREAM_URL"]
-    return connect(url, max_queue=None, close_timeout=2)
+    with connect(url, max_queue=None, close_timeout=2) as connection:
+        assert isinstance(simulator.clock, SteppedClock)
+        yield Listener(connection, simulator.clock)
 
 
 @pytest.fixture
-def socket(simulator: Simulator) -> Iterator[ClientConnection]:
+def socket(simulator: Simulator) -> Iterator[Listener]:
     with _open(simulator) as socket:
         yield socket
 
 
-def _ask(socket: ClientConnection, **what: str) -> dict[str, Any]:
+def _ask(socket: Listener, **what: str) -> dict[str, Any]:
     socket.send(json.dumps(what))
-    return _next(socket)
+    return socket.next()
 
 
-def _next(socket: ClientConnection) -> dict[str, Any]:
-    # 40 seconds of theirs: two `ka`
-    message: dict[str, Any] = json.loads(socket.recv(timeout=2))
-    return message
-
-
-def _frames(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
+def _frames(socket: Listener, count: int) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = []
     while len(frames) < count:
-        message = _next(socket)
+        message = socket.next()
         if "sequence" in message:
             frames.append(message)
     return frames
 
 
-def _subscribe(socket: ClientConnection, book: str = BOOK) -> dict[str, Any]:
+def _subscribe(socket: Listener, book: str = BOOK) -> dict[str, Any]:
     return _ask(socket, action="subscribe", book=book, type="diff-orders")
 
 
 def _snapshot(simulator: Simulator, **query: str) -> dict[str, Any]:
     url = f"{simulator.url}/bitso/v3/order_book"
-    reply = requests.get(url, {"book": BOOK, "aggregate": "false", **query}, timeout=5)
+    reply = requests.get(
+        url, {"book": BOOK, "aggregate": "false", **query}, timeout=LAST_RESORT_SECONDS
+    )
     payload: dict[str, Any] = reply.json()["payload"]
     return payload
 
@@ -113,18 +151,18 @@ def test_it_answers_subscriptions_as_bitso_does(simulator: Simulator) -> None:
         assert channel["error"] == "This type of channel is not supported - nope"
         assert _ask(socket, action="dance")["error"] == "unknown subscription"
         socket.send("no JSON")
-        assert _next(socket)["error"] == "invalid message"
+        assert socket.next()["error"] == "invalid message"
         # no snapshot, and a dead book has no frames: the next is `ka`
-        assert _next(socket) == {"type": "ka"}
+        assert socket.next() == {"type": "ka"}
         socket.send(json.dumps({"action": "subscribe", "type": "diff-orders"}))
         with pytest.raises(ConnectionClosed) as closed:
-            _next(socket)
+            socket.next()
         assert closed.value.rcvd
         assert closed.value.rcvd.code == 1011
 
 
 def test_a_book_rebuilt_from_frames_is_the_simulators_own(
-    simulator: Simulator, socket: ClientConnection
+    simulator: Simulator, socket: Listener
 ) -> None:
     _subscribe(socket)
     first = _frames(socket, 1)[0]
@@ -135,7 +173,7 @@ def test_a_book_rebuilt_from_frames_is_the_simulators_own(
     applied = [frame for frame in frames if frame["sequence"] > sequence]
     control = f"{simulator.url}/control/states"
     asked = {"book": BOOK, "sequences": [frame["sequence"] for frame in applied]}
-    states = requests.post(control, json=asked, timeout=5).json()
+    states = requests.post(control, json=asked, timeout=LAST_RESORT_SECONDS).json()
     assert len(states) == len(applied) > 300
     for frame in applied:
         _apply(orders, frame)
@@ -164,7 +202,7 @@ def test_all_of_rest_tells_of_the_same_book(simulator: Simulator) -> None:
         simulator.live.rate = 0
     whole, levels = _snapshot(simulator), _snapshot(simulator, aggregate="true")
     url = f"{simulator.url}/bitso/v3/ticker"
-    ticker = requests.get(url, {"book": BOOK}, timeout=5).json()["payload"]
+    ticker = requests.get(url, {"book": BOOK}, timeout=LAST_RESORT_SECONDS).json()["payload"]
     assert whole["sequence"] == levels["sequence"]
     best = (levels["bids"][0]["price"], levels["asks"][0]["price"])
     assert (whole["bids"][0]["price"], whole["asks"][0]["price"]) == best
@@ -172,7 +210,7 @@ def test_all_of_rest_tells_of_the_same_book(simulator: Simulator) -> None:
     assert not any(order["amount"].endswith(".0") for order in whole["bids"])
 
 
-def test_a_snapshot_can_be_old(simulator: Simulator, socket: ClientConnection) -> None:
+def test_a_snapshot_can_be_old(simulator: Simulator, socket: Listener) -> None:
     _subscribe(socket)
     _frames(socket, 60)
     assert simulator.live
@@ -189,7 +227,7 @@ def test_a_snapshot_can_be_old(simulator: Simulator, socket: ClientConnection) -
         assert _levels(_orders(old), side) == expected
 
 
-def test_all_54_books_stream(simulator: Simulator, socket: ClientConnection) -> None:
+def test_all_54_books_stream(simulator: Simulator, socket: Listener) -> None:
     assert len(BOOKS) == 54
     assert simulator.live
     for book in BOOKS:
@@ -205,7 +243,7 @@ def test_all_54_books_stream(simulator: Simulator, socket: ClientConnection) -> 
     [("gap", {1, 2}), ("duplicate", {0, 1}), ("reordered_keys", {1})],
 )
 def test_frames_go_wrong_once(
-    simulator: Simulator, socket: ClientConnection, fault: str, steps: set[int]
+    simulator: Simulator, socket: Listener, fault: str, steps: set[int]
 ) -> None:
     _subscribe(socket)
     simulator.faults.add(fault, BOOK, 1)
@@ -218,7 +256,7 @@ def test_frames_go_wrong_once(
     assert len(found - {1}) <= 1
 
 
-def test_a_frame_cannot_be_read(simulator: Simulator, socket: ClientConnection) -> None:
+def test_a_frame_cannot_be_read(simulator: Simulator, socket: Listener) -> None:
     _subscribe(socket)
     _frames(socket, 1)
     simulator.faults.add("unreadable", BOOK, 1)
@@ -227,24 +265,24 @@ def test_a_frame_cannot_be_read(simulator: Simulator, socket: ClientConnection) 
     assert _frames(socket, 1)
 
 
-def test_dead_data_moves_in_rest_alone(simulator: Simulator, socket: ClientConnection) -> None:
+def test_dead_data_moves_in_rest_alone(simulator: Simulator, socket: Listener) -> None:
     _subscribe(socket)
     last = _frames(socket, 5)[-1]["sequence"]
     with simulator.faults.during("dead_data", BOOK):
-        messages = iter(lambda: _next(socket), {"type": "ka"})
+        messages = iter(socket.next, {"type": "ka"})
         last = max([last, *(message["sequence"] for message in messages)])
         assert int(_snapshot(simulator)["sequence"]) > last + 10
     assert _frames(socket, 1)[0]["sequence"] > last + 10
 
 
-def test_frames_may_begin_late(simulator: Simulator, socket: ClientConnection) -> None:
+def test_frames_may_begin_late(simulator: Simulator, socket: Listener) -> None:
     simulator.faults.add("slow_first_frame", BOOK, 1, 10)
     _subscribe(socket)
     before = int(_snapshot(simulator)["sequence"])
     assert _frames(socket, 1)[0]["sequence"] > before + 50
 
 
-def test_a_stalled_socket_says_nothing(simulator: Simulator, socket: ClientConnection) -> None:
+def test_a_stalled_socket_says_nothing(simulator: Simulator, socket: Listener) -> None:
     _subscribe(socket)
     simulator.faults.add("stall", times=1)
     with pytest.raises(TimeoutError):
@@ -255,7 +293,7 @@ def test_a_stalled_socket_says_nothing(simulator: Simulator, socket: ClientConne
     ("fault", "code"), [("disconnect", None), ("cut_frame", None), ("close", 1011)]
 )
 def test_a_connection_ends(
-    simulator: Simulator, socket: ClientConnection, fault: str, code: int | None
+    simulator: Simulator, socket: Listener, fault: str, code: int | None
 ) -> None:
     _subscribe(socket)
     _frames(socket, 1)
@@ -273,24 +311,24 @@ def test_a_connection_ends(
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_a_handshake_is_refused(simulator: Simulator, status: int) -> None:
     fault = {"name": "refuse", "times": 1, "argument": status}
-    requests.post(f"{simulator.url}/control/faults", json=fault, timeout=5)
-    with pytest.raises(InvalidStatus) as refused:
-        _open(simulator)
+    requests.post(f"{simulator.url}/control/faults", json=fault, timeout=LAST_RESORT_SECONDS)
+    with pytest.raises(InvalidStatus) as refused, _open(simulator):
+        pass
     assert refused.value.response.status_code == status
     with _open(simulator) as socket:
         assert _subscribe(socket)["response"] == "ok"
 
 
-def test_keep_alive_comes_every_20_seconds(socket: ClientConnection) -> None:
+def test_keep_alive_comes_every_20_seconds(clock: SteppedClock, socket: Listener) -> None:
     arrived = []
     for _ in range(3):
-        assert _next(socket) == {"type": "ka"}
-        arrived.append(time.monotonic() * 20)
+        assert socket.next() == {"type": "ka"}
+        arrived.append(clock.monotonic())
     for one, two in pairwise(arrived):
         assert 15 < two - one < 30
 
 
-def test_a_side_can_be_empty(simulator: Simulator, socket: ClientConnection) -> None:
+def test_a_side_can_be_empty(simulator: Simulator, socket: Listener) -> None:
     _subscribe(socket)
     _frames(socket, 1)
     simulator.faults.add("cancel_side", BOOK, 1, "bids")

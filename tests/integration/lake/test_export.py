@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loader.lake.export import Format, export_lake
-from loader.lake.layouts import PRESETS, layout_of
+from loader.lake.export import export_lake
+from loader.lake.layouts import PRESETS, Format, layout_of
 from loader.lake.load import import_lake
 from loader.warehouse.errors import UsageError
 from tests import market

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,6 +12,7 @@ import pytest
 from loader.warehouse.postgres.connection import connect
 from tests import market
 from tests.conftest import BIN, Warehouse
+from tests.waiting import wait_for_lock
 
 HEADER = "orderbook_timestamp,book,bid,ask,spread"
 START = datetime(2024, 5, 28, 23, 18, tzinfo=UTC)
@@ -165,10 +165,7 @@ def test_a_killed_import_leaves_nothing_half_done(warehouse: Warehouse, tmp_path
             [BIN / "loader", "lake", "import", tmp_path],
             cwd=warehouse.directory, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        deadline = time.monotonic() + 30
-        while warehouse.rows("select count(*) from pg_locks where not granted") == [(0,)]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_lock(warehouse, "quarantine")
         second = warehouse.loader("lake", "import", tmp_path)
         assert (second.returncode, second.stderr.count("\n")) == (75, 1)
         killed.kill()

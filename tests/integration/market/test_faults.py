@@ -13,13 +13,14 @@ from loader.market.coingecko import Listing
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.connection import connect
+from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
 from tests.exchange.market import BOOKS
 from tests.exchange.matrix import CASES, Case
-from tests.exchange.rig import SOURCES, Rig, collect
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.rig import SOURCES, SourcesRig, collect
+from tests.exchange.server import Simulator
 
 FAILURES: dict[str, type[WarehouseError]] = {
     "transient": TransientError,
@@ -28,7 +29,7 @@ FAILURES: dict[str, type[WarehouseError]] = {
 }
 
 
-class Job(NamedTuple):
+class SourceJob(NamedTuple):
     """A job that asks a source, and what its ledger calls that part of its work."""
 
     load: Callable[[], Iterator[LedgerRun]]
@@ -38,24 +39,26 @@ class Job(NamedTuple):
 
 
 JOBS = {
-    "ticker": Job(
+    "ticker": SourceJob(
         lambda: market_load.load_tickers(["btc_mxn"]), "btc_mxn", "bitso_tickers", "book"
     ),
-    "all_tickers": Job(
+    "all_tickers": SourceJob(
         lambda: market_load.load_tickers(BOOKS), "all books", "bitso_tickers", "book"
     ),
-    "order_book": Job(
+    "order_book": SourceJob(
         lambda: market_load.load_order_books(["btc_mxn"]), "btc_mxn", "bitso_order_books", "book"
     ),
-    "books": Job(market_load.load_books, "listing", "bitso_books", "book"),
-    "exchanges": Job(market_load.load_exchanges, "exchanges", "coingecko_exchanges", "exchange_id"),
-    "exchange_tickers": Job(
+    "books": SourceJob(market_load.load_books, "listing", "bitso_books", "book"),
+    "exchanges": SourceJob(
+        market_load.load_exchanges, "exchanges", "coingecko_exchanges", "exchange_id"
+    ),
+    "exchange_tickers": SourceJob(
         market_load.load_exchanges, "exchange bitso", "coingecko_tickers", "exchange_id"
     ),
-    "coin_tickers": Job(
+    "coin_tickers": SourceJob(
         market_load.load_exchanges, "coin bitcoin", "coingecko_tickers", "exchange_id"
     ),
-    "exchange_volumes": Job(
+    "exchange_volumes": SourceJob(
         market_load.load_exchange_volumes, "exchanges", "coincap_exchanges", "exchange_id"
     ),
 }
@@ -82,18 +85,18 @@ def cursor(module_warehouse: Warehouse) -> Iterator[Cursor]:
 def good(simulator: Simulator, module_warehouse: Warehouse) -> dict[str, Counter[str]]:
     """The keys that each source brings when nothing is wrong; the listing of books is loaded."""
     with pytest.MonkeyPatch.context() as patch:
-        use(Rig(simulator), patch)
+        use(SourcesRig(simulator), patch)
         [_] = market_load.load_books()
     assert module_warehouse.rows("select count(*) from raw.bitso_books") == [(len(BOOKS),)]
     found = {}
     for source in SOURCES:
-        records, bad = collect(source, Rig(simulator))
+        records, bad = collect(source, SourcesRig(simulator))
         assert not bad
         found[source] = Counter(record.key for record in records)
     return found
 
 
-def use(rig: Rig, patch: pytest.MonkeyPatch) -> None:
+def use(rig: SourcesRig, patch: pytest.MonkeyPatch) -> None:
     """Send the jobs to a simulator, where waiting takes no time; one coin stands for all."""
     patch.setattr(market_load, "open_bitso", lambda _: rig.bitso)
     patch.setattr(market_load, "open_coingecko", rig.coingecko)
@@ -109,15 +112,14 @@ def test_a_job_comes_through_a_fault(
     case: Case,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rig = Rig(simulator, timeout=0.1, attempts=2) if case.takes_time else Rig(simulator)
+    path = SOURCES[case.source].path
+    rig = SourcesRig(simulator, 2, path) if case.takes_time else SourcesRig(simulator)
     use(rig, monkeypatch)
     job = JOBS[case.source]
     last_run = newest_run(cursor)
     cursor.execute("truncate ops.cursors")
     error: WarehouseError | None = None
-    with simulator.faults.during(
-        case.fault, SOURCES[case.source].path, times=case.times, argument=case.argument
-    ):
+    with simulator.faults.during(case.fault, path, times=case.times, argument=case.argument):
         try:
             for _ in job.load():
                 pass
@@ -206,7 +208,7 @@ def test_after_a_failure_the_next_run_brings_everything(
     source: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    use(Rig(simulator), monkeypatch)
+    use(SourcesRig(simulator), monkeypatch)
     job = JOBS[source]
     cursor.execute("truncate ops.cursors")
     with simulator.refusing(), suppress(TransientError):

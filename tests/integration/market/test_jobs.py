@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -21,11 +20,12 @@ from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import PRO_KEY
 from tests.exchange.market import BOOKS
 from tests.exchange.server import Simulator
+from tests.waiting import LAST_RESORT_SECONDS, try_until_done, wait_for
 
 
 @pytest.fixture
 def simulator(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    """A simulator that the settings lead to, with few exchanges and short time limits."""
+    """A simulator that the settings lead to, with few exchanges, few tries and no hurry."""
     with Simulator(3, rate_limited=False) as simulator:
         del simulator.coingecko.exchange_ids[24:]
         for name, value in simulator.environment.items():
@@ -33,7 +33,10 @@ def simulator(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator
         monkeypatch.setenv("WAREHOUSE_COINGECKO_CALLS_PER_MINUTE", "6000")
         monkeypatch.setenv("WAREHOUSE_MAX_WAIT_SECONDS", "0")
         monkeypatch.setenv("WAREHOUSE_HTTP_ATTEMPTS", "2")
-        monkeypatch.setattr("loader.market.live._manners", lambda: Manners(5, 2, first_pause=0.01))
+        monkeypatch.setenv("WAREHOUSE_HTTP_TIMEOUT_SECONDS", str(LAST_RESORT_SECONDS))
+        monkeypatch.setattr(
+            "loader.market.live._manners", lambda: Manners(LAST_RESORT_SECONDS, 2, first_pause=0.01)
+        )
         warehouse.activate()
         yield simulator
     get_settings.cache_clear()
@@ -229,25 +232,21 @@ def test_coins_are_those_of_the_last_time_when_bitso_cannot_be_asked_for(
 def test_the_exchanges_killed_half_way_lose_nothing_and_ask_for_nothing_twice(
     warehouse: Warehouse, simulator: Simulator
 ) -> None:
-    simulator.faults.add("slow", "coins/dogecoin/tickers", argument=20)
+    simulator.faults.add("slow", "coins/dogecoin/tickers")
     process = subprocess.Popen(
         [BIN / "loader", "exchanges"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 60
-    while "coins/dogecoin/tickers" not in [r.path[-22:] for r in simulator.requests]:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(
+        lambda: "coins/dogecoin/tickers" in [r.path[-22:] for r in simulator.requests],
+        lambda: f"the call that is held, but {process.poll()} and {simulator.requests}",
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
     simulator.faults.clear()
     done = set(asked(simulator)) - {"coins/dogecoin/tickers"}
-    for _ in range(100):
-        try:
-            rest = list(market_load.load_exchanges())
-        except TransientError:
-            continue  # Postgres has not noticed yet
-        break
+    rest = try_until_done(
+        lambda: list(market_load.load_exchanges()), TransientError, "that Postgres notices the kill"
+    )
     assert done.isdisjoint(asked(simulator))
     assert rest[0].detail["items"] == ["coin dogecoin"]
     assert warehouse.rows("select status, count(*) from ops.runs group by 1 order by 1") == [

@@ -23,6 +23,7 @@ from loader.warehouse.settings import PROJECT_ROOT
 from loader.wire.records import Body
 from tests.conftest import BIN, Warehouse
 from tests.market_files import NOON, line, minutes, order_book, record, ticker, tickers
+from tests.waiting import try_until_done, wait_for
 
 pytestmark = pytest.mark.usefixtures("warehouse")
 
@@ -313,20 +314,17 @@ def test_a_replay_killed_half_way_and_repeated_leaves_the_same_rows(
         [BIN / "loader", "replay", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     # Its first batch is written, its last is not.
-    for _ in range(2_000):
-        if warehouse.rows("select to_regclass('raw.bitso_tickers_20260106') is not null")[0][0]:
-            break
-        assert process.poll() is None
+    wait_for(
+        lambda: warehouse.rows("select 1 where to_regclass('raw.bitso_tickers_20260106') notnull"),
+        lambda: f"the first batch, but {process.poll()}",
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert warehouse.rows("select count(*) from raw.bitso_tickers") == [(0,)]
     assert warehouse.rows("select status from ops.runs") == [("running",)]
-    for _ in range(100):
-        try:
-            [run] = replay(file)
-        except AlreadyRunningError:
-            continue  # Postgres has not noticed yet
-        break
+    [run] = try_until_done(
+        lambda: replay(file), AlreadyRunningError, "that Postgres notices the kill"
+    )
     assert counts(run) == (12_000, 12_000, 0, 0)
     assert warehouse.rows("select status, error from ops.runs order by run_id") == [
         ("failed", "the process died before the run ended"),

@@ -13,13 +13,14 @@ from loader.market.live import open_bitso, open_coincap, open_coingecko
 from loader.warehouse.errors import NotFoundError, TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.connection import connect
 from loader.wire.records import Body, Record
+from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY, PRO_KEY
 from tests.exchange.market import BOOKS, THIN_BOOK
 from tests.exchange.matrix import CASES, Case
-from tests.exchange.rig import SOURCES, Rig, collect, settings
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.exchange.rig import SOURCES, SourcesRig, collect, settings
+from tests.exchange.server import Simulator
 
 ERRORS: dict[str, type[WarehouseError]] = {
     "transient": TransientError,
@@ -44,8 +45,8 @@ def simulator(simulators: Simulator) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def rig(simulator: Simulator) -> Rig:
-    return Rig(simulator)
+def rig(simulator: Simulator) -> SourcesRig:
+    return SourcesRig(simulator)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def good(simulators: Simulator) -> dict[str, list[Record]]:
     """What each source brings when nothing is wrong."""
     found = {}
     for source in SOURCES:
-        found[source], bad = collect(source, Rig(simulators))
+        found[source], bad = collect(source, SourcesRig(simulators))
         assert not bad
     return found
 
@@ -74,9 +75,10 @@ def test_a_source_comes_through_a_fault(
     case: Case,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rig = Rig(simulator, timeout=0.1, attempts=2) if case.takes_time else Rig(simulator)
+    path = SOURCES[case.source].path
+    rig = SourcesRig(simulator, 2, path) if case.takes_time else SourcesRig(simulator)
     caplog.set_level(logging.DEBUG)
-    rig.simulator.faults.add(case.fault, SOURCES[case.source].path, case.times, case.argument)
+    rig.simulator.faults.add(case.fault, path, case.times, case.argument)
     expected = good[case.source]
     if case.outcome in ERRORS:
         with pytest.raises(WarehouseError) as caught:
@@ -107,7 +109,7 @@ def test_a_source_comes_through_a_fault(
 # ------------------------------------------------------------------ Bitso
 
 
-def test_best_prices_and_sequences_are_exact(rig: Rig) -> None:
+def test_best_prices_and_sequences_are_exact(rig: SourcesRig) -> None:
     bid, ask = rig.simulator.market.best("btc_mxn", NOON)
     [ticker] = bitso.parse_tickers(rig.bitso.ticker("btc_mxn"))
     [book] = bitso.parse_order_books(rig.bitso.order_book("btc_mxn"))
@@ -119,7 +121,7 @@ def test_best_prices_and_sequences_are_exact(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("source", ["ticker", "order_book"])
-def test_eighteen_decimals_come_through(rig: Rig, source: str) -> None:
+def test_eighteen_decimals_come_through(rig: SourcesRig, source: str) -> None:
     rig.simulator.faults.add("many_decimals")
     [record], _ = collect(source, rig)
     assert str(record.bid) == "1234.000000000000000001"
@@ -127,7 +129,7 @@ def test_eighteen_decimals_come_through(rig: Rig, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["ticker", "order_book"])
-def test_an_empty_side_has_no_price(rig: Rig, source: str) -> None:
+def test_an_empty_side_has_no_price(rig: SourcesRig, source: str) -> None:
     rig.simulator.faults.add("empty_side", argument=["bid"])
     [record], _ = collect(source, rig)
     assert record.bid is None
@@ -135,7 +137,7 @@ def test_an_empty_side_has_no_price(rig: Rig, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["ticker", "order_book"])
-def test_a_crossed_book_is_kept_as_it_is(rig: Rig, source: str) -> None:
+def test_a_crossed_book_is_kept_as_it_is(rig: SourcesRig, source: str) -> None:
     rig.simulator.faults.add("crossed")
     [record], _ = collect(source, rig)
     assert record.bid is not None
@@ -143,7 +145,9 @@ def test_a_crossed_book_is_kept_as_it_is(rig: Rig, source: str) -> None:
     assert record.bid > record.ask
 
 
-def test_unsorted_levels_do_not_change_the_best(rig: Rig, good: dict[str, list[Record]]) -> None:
+def test_unsorted_levels_do_not_change_the_best(
+    rig: SourcesRig, good: dict[str, list[Record]]
+) -> None:
     rig.simulator.faults.add("unsorted")
     [record], _ = collect("order_book", rig)
     assert record[3:] == good["order_book"][0][3:]
@@ -153,7 +157,7 @@ def test_unsorted_levels_do_not_change_the_best(rig: Rig, good: dict[str, list[R
     )
 
 
-def test_the_payload_is_the_text_that_came(rig: Rig) -> None:
+def test_the_payload_is_the_text_that_came(rig: SourcesRig) -> None:
     rig.simulator.faults.add("extra_key")
     body = rig.bitso.ticker("btc_mxn")
     [record] = bitso.parse_tickers(body)
@@ -167,33 +171,35 @@ def test_all_books_take_one_call_and_few_take_one_each() -> None:
     assert bitso.ticker_calls(BOOKS) == [""]
 
 
-def test_all_books_come_in_one_call(rig: Rig) -> None:
+def test_all_books_come_in_one_call(rig: SourcesRig) -> None:
     records, _ = collect("all_tickers", rig)
     assert _keys(records) == BOOKS
     assert len(rig.simulator.requests) == 1
 
 
 @pytest.mark.parametrize("endpoint", ["ticker", "order_book"])
-def test_an_unknown_book_is_said_by_name_and_not_tried_again(rig: Rig, endpoint: str) -> None:
+def test_an_unknown_book_is_said_by_name_and_not_tried_again(
+    rig: SourcesRig, endpoint: str
+) -> None:
     fetch: Callable[[str], Body] = getattr(rig.bitso, endpoint)
     with pytest.raises(NotFoundError, match=r"(?i)unknown order ?book nope_usd"):
         fetch("nope_usd")
     assert len(rig.simulator.requests) == 1
 
 
-def test_configured_books_are_checked_against_the_catalogue(rig: Rig) -> None:
+def test_configured_books_are_checked_against_the_catalogue(rig: SourcesRig) -> None:
     catalogue = rig.bitso.available_books()
     assert bitso.unknown_books(catalogue, ["btc_mxn", "mxn_btc"]) == ["mxn_btc"]
 
 
-def test_a_thin_book_is_no_error(rig: Rig) -> None:
+def test_a_thin_book_is_no_error(rig: SourcesRig) -> None:
     [record] = bitso.parse_order_books(rig.bitso.order_book(THIN_BOOK))
     assert isinstance(record, Record)
     payload = json.loads(record.payload)
     assert (len(payload["bids"]), len(payload["asks"])) == (14, 50)
 
 
-def test_a_redrive_of_a_single_ticker_under_its_own_name_works(rig: Rig) -> None:
+def test_a_redrive_of_a_single_ticker_under_its_own_name_works(rig: SourcesRig) -> None:
     body = rig.bitso.ticker("btc_mxn")
     [record] = bitso.parse_tickers(body)
     assert isinstance(record, Record)
@@ -210,7 +216,7 @@ def _exchanges_sharing_a_market(simulator: Simulator) -> set[str]:
     return {one.exchange for one in listed if (one.base, one.target) in ours}
 
 
-def test_every_exchange_that_shares_a_market_is_found(rig: Rig) -> None:
+def test_every_exchange_that_shares_a_market_is_found(rig: SourcesRig) -> None:
     source = rig.coingecko()
     ours, _ = collect("exchange_tickers", rig)
     markets = {_market(record) for record in ours}
@@ -231,7 +237,7 @@ def _market(record: Record) -> tuple[str, str]:
     return ticker["base"], ticker["target"]
 
 
-def test_a_listing_goes_on_where_it_stopped(rig: Rig) -> None:
+def test_a_listing_goes_on_where_it_stopped(rig: SourcesRig) -> None:
     source = rig.coingecko()
     listing = Listing("coin", "bitcoin")
     pages = list(source.pages(listing))
@@ -242,7 +248,7 @@ def test_a_listing_goes_on_where_it_stopped(rig: Rig) -> None:
     assert [page.body.text for page in rest] == [page.body.text for page in pages[2:]]
 
 
-def test_without_a_total_an_empty_page_is_the_last(rig: Rig) -> None:
+def test_without_a_total_an_empty_page_is_the_last(rig: SourcesRig) -> None:
     # The same reply without its headers.
     rig.simulator.faults.add("good_gzip")
     pages = list(rig.coingecko().pages(Listing("coin", "bitcoin")))
@@ -250,18 +256,18 @@ def test_without_a_total_an_empty_page_is_the_last(rig: Rig) -> None:
     assert [page.is_last for page in pages].index(True) == len(pages) - 1
 
 
-def test_a_server_that_ignores_the_page_does_not_keep_us(rig: Rig) -> None:
+def test_a_server_that_ignores_the_page_does_not_keep_us(rig: SourcesRig) -> None:
     rig.simulator.faults.add("text", argument='{"tickers":[{"base":"A"}]}')
     with pytest.raises(TerminalError, match="page 2 of coin bitcoin repeats"):
         list(rig.coingecko().pages(Listing("coin", "bitcoin")))
 
 
-def test_an_unknown_coin_is_not_found(rig: Rig) -> None:
+def test_an_unknown_coin_is_not_found(rig: SourcesRig) -> None:
     with pytest.raises(NotFoundError, match="coin not found"):
         list(rig.coingecko().pages(Listing("coin", "nope")))
 
 
-def test_numbers_of_coingecko_keep_their_text(rig: Rig) -> None:
+def test_numbers_of_coingecko_keep_their_text(rig: SourcesRig) -> None:
     rig.simulator.faults.add("bare_number", argument=["volume", "1.50E-7"], times=1)
     records, _ = collect("exchange_tickers", rig)
     assert '"volume":1.50E-7' in records[0].payload
@@ -277,7 +283,7 @@ def test_numbers_of_coingecko_keep_their_text(rig: Rig) -> None:
     ],
 )
 def test_a_wrong_key_or_host_says_what_to_do_and_shows_no_key(
-    rig: Rig, plan: str, key: str | None, message: str
+    rig: SourcesRig, plan: str, key: str | None, message: str
 ) -> None:
     with pytest.raises(TerminalError, match=message) as caught:
         list(rig.coingecko(plan, key).pages(Listing("exchanges")))
@@ -285,14 +291,16 @@ def test_a_wrong_key_or_host_says_what_to_do_and_shows_no_key(
 
 
 @pytest.mark.parametrize(("plan", "key"), [("demo", DEMO_KEY), ("demo", None), ("pro", PRO_KEY)])
-def test_keys_go_in_headers_and_never_in_an_address(rig: Rig, plan: str, key: str | None) -> None:
+def test_keys_go_in_headers_and_never_in_an_address(
+    rig: SourcesRig, plan: str, key: str | None
+) -> None:
     list(rig.coingecko(plan, key).pages(Listing("exchanges")))
     for request in rig.simulator.requests:
         assert not any("key" in name for name in request.query)
         assert request.headers.get(f"x-cg-{plan}-api-key") == key
 
 
-def test_a_key_in_a_reply_does_not_reach_the_record(rig: Rig) -> None:
+def test_a_key_in_a_reply_does_not_reach_the_record(rig: SourcesRig) -> None:
     rig.simulator.faults.add("set", argument={"description": f"hello {DEMO_KEY}"}, times=1)
     records, _ = collect("exchanges", rig)
     assert '"description":"hello ***"' in records[0].payload
@@ -301,18 +309,18 @@ def test_a_key_in_a_reply_does_not_reach_the_record(rig: Rig) -> None:
 # ---------------------------------------------------------------- CoinCap
 
 
-def test_the_retired_version_is_an_error(rig: Rig) -> None:
+def test_the_retired_version_is_an_error(rig: SourcesRig) -> None:
     with pytest.raises(TerminalError, match=r"We are deprecating .*WAREHOUSE_COINCAP_URL"):
         list(rig.coincap(version="v2").exchanges())
 
 
-def test_a_wrong_coincap_key_is_an_error_that_does_not_show_it(rig: Rig) -> None:
+def test_a_wrong_coincap_key_is_an_error_that_does_not_show_it(rig: SourcesRig) -> None:
     with pytest.raises(TerminalError, match="WAREHOUSE_COINCAP_KEY") as caught:
         list(rig.coincap("sesame0123").exchanges())
     assert "sesame0123" not in str(caught.value)
 
 
-def test_coincap_keeps_every_decimal(rig: Rig) -> None:
+def test_coincap_keeps_every_decimal(rig: SourcesRig) -> None:
     records, _ = collect("exchange_volumes", rig)
     first = json.loads(records[0].payload)
     assert len(Decimal(first["percentTotalVolume"]).as_tuple().digits) >= 36
@@ -341,7 +349,7 @@ def test_a_source_without_the_key_it_needs_says_so() -> None:
         open_coingecko()
 
 
-def test_a_server_that_is_down_is_a_passing_error(rig: Rig) -> None:
+def test_a_server_that_is_down_is_a_passing_error(rig: SourcesRig) -> None:
     with rig.simulator.refusing(), pytest.raises(TransientError, match="Connection refused"):
         rig.bitso.ticker("btc_mxn")
     assert rig.bitso.ticker("btc_mxn").text
@@ -350,7 +358,7 @@ def test_a_server_that_is_down_is_a_passing_error(rig: Rig) -> None:
 def test_a_lockout_freezes_the_budget_twice_as_long_each_time() -> None:
     # The exchange's clock stands still: to it all calls come at once.
     with Simulator(3, SimulatedClock(NOON, 0)) as strict:
-        rig = Rig(strict)
+        rig = SourcesRig(strict)
         for _ in range(50):
             rig.bitso.ticker("btc_mxn")
         assert rig.clock.slept == []

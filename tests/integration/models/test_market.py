@@ -1,11 +1,14 @@
 """The market models: incremental as good as full, whatever the order that rows come in."""
 
 import random
+import shutil
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
 from tests.conftest import Warehouse
 from tests.market import START, Quote, Threshold
@@ -189,6 +192,35 @@ def test_raw_is_modelled_up_to_the_last_finished_run(watched: Warehouse) -> None
     market.load(watched, quotes[50:], open_run)
     market.build(watched)
     assert watched.rows(until, "bitso_tickers")[0][0] == max(quote.at for quote in quotes)
+
+
+def test_a_new_model_over_raw_holds_raw_back_until_it_has_read_it(
+    watched: Warehouse, tmp_path: Path
+) -> None:
+    known = market.load(watched, market.market(6, hours=0.2))
+    market.build(watched)
+    until = "select table_name, run_id from marts.modelled_until order by 1"
+    tables = [
+        "bitso_books", "bitso_order_books", "bitso_tickers", "coincap_exchanges",
+        "coingecko_exchanges", "coingecko_tickers", "spread_observations",
+    ]  # fmt: skip
+    assert watched.rows(until) == [(table, known) for table in tables]
+    for folder in ("dbt_project", "seeds/reference"):
+        shutil.copytree(PROJECT_ROOT / folder, tmp_path / folder)
+    # It reads a view that reads a view of raw.bitso_tickers, and of two tables more.
+    model = tmp_path / "dbt_project" / "models" / "target" / "bids.sql"
+    model.write_text(
+        "{{ config(materialized='incremental', contract={'enforced': false}) }}\n"
+        "select max(bid) as bid from {{ ref('received_quotes') }}\n"
+    )
+    done = watched.run(
+        "dbt", "run", "--select", "modelled_until", "--project-dir", str(tmp_path / "dbt_project")
+    )
+    assert done.returncode == 0, done.stdout
+    held = {"bitso_order_books", "bitso_tickers", "spread_observations"}
+    assert watched.rows(until) == [
+        (table, known - 1 if table in held else known) for table in tables
+    ]
 
 
 def test_a_full_refresh_refuses_to_forget(watched: Warehouse) -> None:

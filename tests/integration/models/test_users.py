@@ -15,6 +15,7 @@ from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import BIN, Server, Warehouse
 from tests.snapshot_files import write
+from tests.waiting import wait_for_lock
 
 FIRST = {
     "users": ["ana", "bea", "cid"],
@@ -242,14 +243,7 @@ def test_a_killed_run_leaves_the_old_tables_answering_and_the_next_one_mends(
              "--target-path", copied.directory / "target", "--log-path", copied.directory],
             start_new_session=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        waiting = (
-            "select 1 from pg_stat_activity where datname = current_database() "
-            "and wait_event_type = 'Lock' and query ~ 'user_logins'"
-        )
-        deadline = time.monotonic() + 60
-        while not copied.rows(waiting):
-            assert time.monotonic() < deadline, "the run never reached the locked mart"
-            time.sleep(0.05)
+        wait_for_lock(copied, "user_logins")
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     for table in ("users", "deposits", "withdrawals", "events", "user_levels"):

@@ -6,18 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
 import pytest
 
 from loader.warehouse.settings import PROJECT_ROOT
-from tests.conftest import BIN, Warehouse
+from tests.conftest import BIN, MEASURED, Warehouse
+from tests.local_server import QuietHandler, serving
+from tests.waiting import end_of, wait_for
 
 ODD = "a 'b' \"c\" $d `e` %f \\g #h\n=i ñ"
 
@@ -32,7 +32,7 @@ class Box:
 
     def set(self, **environment: str) -> None:
         """The environment of the container."""
-        self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", **environment}
+        self.environment = {"PATH": f"{BIN}:{os.environ['PATH']}", **MEASURED, **environment}
         pairs = [f"{name}={value}".encode() for name, value in self.environment.items()]
         (self.directory / "environment").write_bytes(b"\0".join(pairs) + b"\0")
 
@@ -45,22 +45,22 @@ class Box:
             ["sh", "-c", script, "sh", self.log, sys.executable, "-m", module, *arguments],
             env={
                 "SCHEDULER_DIR": str(self.directory), "SCHEDULER_PAUSE_SECONDS": pause,
-                "SCHEDULER_GRACE_SECONDS": "1", "HOME": str(self.directory), **environment,
+                "SCHEDULER_GRACE_SECONDS": "1", "HOME": str(self.directory), **MEASURED,
+                **environment,
             },
             cwd=PROJECT_ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def job(self, *arguments: str, pause: str = "0.2") -> int:
         """Run a job to its end; its exit code."""
-        process = self.start("scheduler.job", *arguments, pause=pause)
-        assert process.communicate(timeout=60)[0] == ""
-        return process.returncode
+        code, out, _ = end_of(self.start("scheduler.job", *arguments, pause=pause))
+        assert out == ""
+        return code
 
     def health(self) -> str:
         """What the health check complains of."""
-        process = self.start("scheduler.health")
-        _, err = process.communicate(timeout=30)
-        assert process.returncode == (1 if err else 0)
+        code, _, err = end_of(self.start("scheduler.health"))
+        assert code == (1 if err else 0)
         return err.strip()
 
     @property
@@ -70,10 +70,16 @@ class Box:
 
     def wait_for(self, text: str) -> None:
         """Until a text is in the log."""
-        deadline = time.monotonic() + 20
-        while text not in (self.log.read_text() if self.log.exists() else ""):
-            assert time.monotonic() < deadline, self.lines
-            time.sleep(0.02)
+        wait_for(
+            lambda: self.log.exists() and text in self.log.read_text(),
+            lambda: f"{text!r} in {self.lines}",
+        )
+
+    def set_clock(self, seconds: float) -> None:
+        """What time it is for `tests.clocked_job`; at first it is 0."""
+        fresh = self.directory / "clock.new"
+        fresh.write_text(str(seconds))
+        fresh.replace(self.directory / "clock")
 
 
 @pytest.fixture
@@ -86,13 +92,13 @@ def box(tmp_path: Path) -> Box:
 
 
 def test_lines_reach_the_log_with_the_name_of_the_job(box: Box) -> None:
-    assert box.job("9s", "sh", "-c", "echo one; echo two >&2") == 0
+    assert box.job("2h", "sh", "-c", "echo one; echo two >&2") == 0
     assert box.lines[:2] == [
         "sh -c echo one; echo two >&2 | one",
         "sh -c echo one; echo two >&2 | two",
     ]
     assert box.lines[2].startswith("sh -c echo one; echo two >&2 | done in ")
-    assert box.job("9s", "loader", "no-such-command") == 2
+    assert box.job("2h", "loader", "no-such-command") == 2
     assert box.lines[-2] == "no-such-command | loader: No such command 'no-such-command'."
     assert box.lines[-1].startswith("no-such-command | failed with exit code 2 after ")
 
@@ -101,27 +107,30 @@ def test_the_environment_arrives_with_any_character(box: Box) -> None:
     box.set(ODD=ODD, EMPTY="", WAREHOUSE_PASSWORD="p=a=s")
     told = "import os, sys; sys.stdout.write(ascii([os.environ[n] for n in sys.argv[1:]]))"
     command = (sys.executable, "-c", told, "ODD", "EMPTY", "WAREHOUSE_PASSWORD")
-    assert box.job("9s", *command) == 0
+    assert box.job("2h", *command) == 0
     assert ascii([ODD, "", "p=a=s"]) in box.lines[0]
 
 
 def test_one_run_at_a_time(box: Box) -> None:
-    first = box.start("scheduler.job", "20s", "sh", "-c", "echo here; sleep 2")
+    command = f"echo here; until [ -e {box.directory}/go ]; do sleep 0.05; done"
+    first = box.start("scheduler.job", "2h", "sh", "-c", command)
     box.wait_for("| here")
-    assert box.job("20s", "sh", "-c", "echo here; sleep 2") == 75
+    assert box.job("2h", "sh", "-c", command) == 75
     assert box.lines[-1].endswith("| its last run is still at work: left out")
-    assert box.job("20s", "true") == 0
-    first.communicate(timeout=20)
-    assert first.returncode == 0
-    assert box.lines.count("sh -c echo here; sleep 2 | here") == 1
+    assert box.job("2h", "true") == 0
+    (box.directory / "go").touch()
+    assert end_of(first)[0] == 0
+    assert box.lines.count(f"sh -c {command} | here") == 1
 
 
 @pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "], ids=["willing", "stubborn"])
 def test_a_run_that_is_out_of_time_is_ended(box: Box, stubborn: str) -> None:
-    started = time.monotonic()
     # and so are its children
-    assert box.job("1s", "sh", "-c", f"{stubborn}sleep 30 & echo $!; wait; sleep 30") != 0
-    assert time.monotonic() - started < 10
+    command = f"{stubborn}sleep 3600 & echo $!; echo here; wait; sleep 3600"
+    process = box.start("tests.clocked_job", "2h", "sh", "-c", command)
+    box.wait_for("| here")
+    box.set_clock(7200)
+    assert end_of(process)[0] != 0
     assert "ended: out of time after" in box.lines[-1]
     child = int(box.lines[0].rpartition(" ")[2])
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
@@ -130,30 +139,33 @@ def test_a_run_that_is_out_of_time_is_ended(box: Box, stubborn: str) -> None:
 def test_what_may_pass_is_tried_again(box: Box) -> None:
     tries = box.directory / "tries"
     count = f"echo x >> {tries}; test $(wc -l < {tries}) -gt 2 || exit 75"
-    assert box.job("20s", "sh", "-c", count) == 0
+    assert box.job("2h", "sh", "-c", count) == 0
     assert tries.read_text() == "x\n" * 3
     assert sum("trying again in" in line for line in box.lines) == 2
 
 
 def test_there_is_an_end_to_trying(box: Box) -> None:
-    assert box.job("2s", "sh", "-c", "exit 75", pause="0.9") == 75
-    assert 1 <= sum("trying again in" in line for line in box.lines) <= 2
-    assert box.job("--once", "2s", "sh", "-c", "exit 75") == 75
+    tries, clock = box.directory / "tries", box.directory / "clock"
+    # after the second try there is less time left than a pause takes
+    count = f"echo x >> {tries}; test $(wc -l < {tries}) -lt 2 || echo 7199.9 > {clock}; exit 75"
+    process = box.start("tests.clocked_job", "2h", "sh", "-c", count)
+    assert end_of(process)[0] == 75
+    assert sum("trying again in" in line for line in box.lines) == 1
+    assert box.job("--once", "2h", "sh", "-c", "exit 75") == 75
     assert "trying again" not in box.lines[-2] + box.lines[-1]
 
 
 def test_what_will_not_pass_is_not_tried_again(box: Box) -> None:
-    assert box.job("9s", "sh", "-c", "exit 1") == 1
+    assert box.job("2h", "sh", "-c", "exit 1") == 1
     assert len(box.lines) == 1
 
 
 def test_told_to_end_it_ends_its_command_first(box: Box) -> None:
     command = "trap 'echo ending; exit 143' TERM; echo here; while :; do sleep 0.1; done"
-    process = box.start("scheduler.job", "60s", "sh", "-c", command)
+    process = box.start("scheduler.job", "2h", "sh", "-c", command)
     box.wait_for("| here")
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
-    assert process.returncode == 143
+    assert end_of(process)[0] == 143
     assert any(line.endswith("| ending") for line in box.lines)
 
 
@@ -161,38 +173,40 @@ def test_told_to_end_before_its_command_it_does_not_start_it(box: Box) -> None:
     """While the ping is under way."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         box.set(WAREHOUSE_PING_URL=f"http://127.0.0.1:{silent.getsockname()[1]}")
-        process = box.start("scheduler.job", "60s", "sh", "-c", "echo here")
+        process = box.start("scheduler.job", "2h", "sh", "-c", "echo here")
         with silent.accept()[0]:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=40)
-    assert process.returncode == 143
+            code, _, _ = end_of(process)
+    assert code == 143
     assert not any(line.endswith("| here") for line in box.lines)
 
 
 def test_a_child_that_outlives_its_command_is_ended_too(box: Box) -> None:
-    started = time.monotonic()
-    assert box.job("1s", "sh", "-c", "sleep 30 & exit 0") == 1
-    assert time.monotonic() - started < 10
+    command = "sleep 3600 & echo here; exit 0"
+    process = box.start("tests.clocked_job", "2h", "sh", "-c", command)
+    box.wait_for("| here")
+    box.set_clock(7200)
+    assert end_of(process)[0] == 1
     assert "out of time" in box.lines[-1]
 
 
 def test_a_command_that_is_not_there_says_so(box: Box) -> None:
-    assert box.job("9s", "no-such-program") == 127
+    assert box.job("2h", "no-such-program") == 127
     assert box.lines[0] == "no-such-program | cannot be started: No such file or directory"
 
 
 def test_a_job_that_is_off_is_left_out(box: Box) -> None:
-    assert box.job("9s", "loader", "exchange-volumes") == 0
+    assert box.job("2h", "loader", "exchange-volumes") == 0
     assert box.lines == ["exchange-volumes | off: what it needs is not set"]
     box.set(WAREHOUSE_COINCAP_KEY="key", WAREHOUSE_HOST="127.0.0.1", WAREHOUSE_PORT="9")
-    assert box.job("--once", "9s", "loader", "exchange-volumes") == 75
+    assert box.job("--once", "2h", "loader", "exchange-volumes") == 75
 
 
 @pytest.mark.parametrize("deadline", ["9", "m", "-1m", "0s", "1.5h", "9 m", "9d"])
 def test_a_deadline_that_is_none(box: Box, deadline: str) -> None:
     process = box.start("scheduler.job", "--once", deadline, "true")
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 2
+    code, _, err = end_of(process)
+    assert code == 2
     assert "deadline" in err or "unrecognized" in err or "required" in err
 
 
@@ -204,28 +218,23 @@ def pinged(status: int = 200) -> Iterator[tuple[str, list[str]]]:
     """A server that hears pings: its address, and their paths."""
     paths: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class PingHandler(QuietHandler):
         def do_POST(self) -> None:
             paths.append(self.path)
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/key", paths
-        server.shutdown()
+    with serving(PingHandler) as server:
+        yield f"{server.url}/key", paths
 
 
 def test_a_ping_at_the_start_and_at_the_end(box: Box) -> None:
     with pinged() as (address, paths):
         box.set(WAREHOUSE_PING_URL=address + "/")
-        box.job("9s", "true")
-        box.job("9s", "false")
+        box.job("2h", "true")
+        box.job("2h", "false")
         box.set(WAREHOUSE_PING_URL=address, WAREHOUSE_BOOKS="NONE")
-        box.job("9s", "loader", "lake", "export")
+        box.job("2h", "loader", "lake", "export")
     assert paths == [
         "/key/true/start", "/key/true", "/key/false/start", "/key/false/fail",
         "/key/lake-export/start", "/key/lake-export/fail",
@@ -236,7 +245,7 @@ def test_a_ping_at_the_start_and_at_the_end(box: Box) -> None:
 def test_a_ping_that_fails_costs_nothing_and_tells_no_address(box: Box, url: str) -> None:
     with pinged(500) as (address, _):
         box.set(WAREHOUSE_PING_URL=url or address)
-        assert box.job("9s", "true") == 0
+        assert box.job("2h", "true") == 0
     assert sum("the ping did not go through" in line for line in box.lines) == 2
     assert not re.search("127.0.0.1|secret|host", box.log.read_text())
 
@@ -247,7 +256,7 @@ def test_a_ping_that_fails_costs_nothing_and_tells_no_address(box: Box, url: str
 def test_a_scheduler_that_works_is_well(box: Box) -> None:
     for name in ("started", "heartbeat"):
         (box.directory / name).touch()
-    assert box.job("9s", "true") == 0
+    assert box.job("2h", "true") == 0
     assert box.health() == ""
 
 
@@ -268,18 +277,15 @@ def test_a_dead_cron_is_noticed(box: Box) -> None:
 def test_a_run_that_does_not_end_is_noticed(box: Box) -> None:
     for name in ("started", "heartbeat"):
         (box.directory / name).touch()
-    process = box.start("scheduler.job", "60s", "sleep", "60")
-    lock = box.directory / "sleep-60.lock"
-    deadline = time.monotonic() + 20
-    while not (lock.exists() and lock.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = box.start("scheduler.job", "2h", "sleep", "7200")
+    lock = box.directory / "sleep-7200.lock"
+    wait_for(lambda: lock.exists() and lock.read_text(), "a run that holds its lock")
     assert box.health() == ""
     _, pid = lock.read_text().split()
     lock.write_text(f"{time.time() - 100:.0f} {pid}\n")
-    assert box.health() == "sleep-60 is out of time and does not end"
+    assert box.health() == "sleep-7200 is out of time and does not end"
     process.terminate()
-    process.communicate(timeout=20)
+    end_of(process)
     # one that was killed has left its file as it was
     lock.write_text(f"{time.time() - 100:.0f} {pid}\n")
     assert box.health() == ""
@@ -307,8 +313,7 @@ def test_at_the_start_what_is_late_runs_once(box: Box, warehouse: Warehouse) -> 
         DBT_TARGET_PATH=str(box.directory / "target"), DBT_LOG_PATH=str(box.directory / "logs"),
     )  # fmt: skip
     process = box.start("scheduler.catch_up", **box.environment)
-    out, err = process.communicate(timeout=280)
-    assert (process.returncode, out, err) == (0, "", "")
+    assert end_of(process) == (0, "", "")
     ended = [
         line.partition(" | ")[0]
         for line in box.lines
@@ -334,10 +339,9 @@ def test_at_the_start_without_postgres_every_job_is_taken_for_late(box: Box) -> 
     failed = "transform | failed with exit code 75"
     box.wait_for(failed)
     # again and again, until there are models
-    while box.log.read_text().count(failed) < 2:
-        time.sleep(0.1)
+    wait_for(lambda: box.log.read_text().count(failed) >= 2, "a second try")
     process.terminate()
-    out, _ = process.communicate(timeout=20)
+    _, out, _ = end_of(process)
     assert re.fullmatch(r"catch-up \| cannot connect .*: taking every job for late\n", out)
     # off: exchange-volumes, snapshots
     before = [line for line in box.lines if "| failed with" in line and "transform" not in line]

@@ -15,6 +15,7 @@ import pytest
 from loader.warehouse.postgres.connection import connect
 from tests.conftest import BIN, Warehouse
 from tests.snapshot_files import HEADERS, content, error_of, good_rows, write
+from tests.waiting import LAST_RESORT_SECONDS, wait_for_lock
 
 CURRENT_USERS = (
     "select user_id from raw.users inner join raw.snapshots using (snapshot_id) "
@@ -135,19 +136,6 @@ def test_the_last_snapshots_are_kept_and_older_partitions_dropped(
 # --- readers -----------------------------------------------------------------------------------
 
 
-def wait_for(warehouse: Warehouse, statement: str) -> None:
-    """Wait until a loader hangs on a lock in a statement."""
-    for _ in range(2000):
-        if warehouse.rows(
-            "select 1 from pg_stat_activity where wait_event_type = 'Lock' "
-            "and datname = current_database() and query like %s",
-            f"%{statement}%",
-        ):
-            return
-        time.sleep(0.01)
-    pytest.fail(f"no loader came to {statement}")
-
-
 def test_readers_see_the_old_snapshot_until_the_whole_new_one_is_there(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
@@ -160,11 +148,11 @@ def test_readers_see_the_old_snapshot_until_the_whole_new_one_is_there(
         with subprocess.Popen(
             [BIN / "loader", "snapshots", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE
         ) as loading:
-            wait_for(warehouse, "publish_snapshot")
+            wait_for_lock(warehouse, "publish_snapshot")
             assert len(warehouse.rows(CURRENT_USERS)) == 3
             assert len(warehouse.rows("select 1 from raw.users")) == 3
             holder.rollback()
-            _, errors = loading.communicate(timeout=60)
+            _, errors = loading.communicate(timeout=LAST_RESORT_SECONDS)
             assert loading.returncode == 0, errors
     assert len(warehouse.rows(CURRENT_USERS)) == 9
 

@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.embedded import BIN, SUPERUSER, Embedded
 from loader.warehouse.settings import PROJECT_ROOT
+from tests.waiting import LAST_RESORT_SECONDS, wait_for
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_it_recovers_after_a_kill(embedded: Embedded) -> None:
     postmaster = psutil.Process(_postmaster(embedded))
     workers = postmaster.children()
     postmaster.kill()
-    psutil.wait_procs([postmaster, *workers], timeout=30)
+    psutil.wait_procs([postmaster, *workers], timeout=LAST_RESORT_SECONDS)
     assert _ask(embedded, embedded.start(), "select a from kept") == [(1,)]
 
 
@@ -82,7 +82,7 @@ def test_a_pid_that_another_process_has_taken_is_stale(embedded: Embedded) -> No
     embedded.stop()
     owner = embedded.data.stat()
     # Of the same user as the server: Postgres itself would refuse to start here.
-    other = subprocess.Popen(["sleep", "60"], user=owner.st_uid if os.geteuid() == 0 else None)
+    other = subprocess.Popen(["sleep", "3600"], user=owner.st_uid if os.geteuid() == 0 else None)
     try:
         pid_file.write_text("\n".join([str(other.pid), *lines[1:]]) + "\n")
         os.chown(pid_file, owner.st_uid, owner.st_gid)
@@ -101,8 +101,7 @@ def test_a_zombie_is_not_a_running_server(embedded: Embedded) -> None:
     embedded.stop()
     zombie = subprocess.Popen(["true"])
     try:
-        while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.01)
+        wait_for(lambda: psutil.Process(zombie.pid).status() == psutil.STATUS_ZOMBIE, "a zombie")
         pid_file.write_text("\n".join([str(zombie.pid), *lines[1:]]) + "\n")
         assert embedded.running_port() is None
         assert _ask(embedded, embedded.start(), "select 1") == [(1,)]
@@ -122,7 +121,7 @@ def test_many_starts_at_once_make_one_server(embedded: Embedded) -> None:
         )
         for _ in range(6)
     ]
-    ports = {start.communicate(timeout=120)[0].strip() for start in starts}
+    ports = {start.communicate(timeout=LAST_RESORT_SECONDS)[0].strip() for start in starts}
     assert ports == {str(embedded.start())}
 
 

@@ -15,8 +15,9 @@ from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.roles import Role
 from loader.wire.rate_budget import RateLimits, SharedBudget
+from tests.clocks import ManualClock
 from tests.conftest import Warehouse
-from tests.exchange.rig import ManualClock
+from tests.waiting import LAST_RESORT_SECONDS, wait_for
 
 LIMITS = RateLimits(calls=50, max_wait=120)
 
@@ -72,7 +73,7 @@ def test_processes_share_one_budget() -> None:
     ]
     taken: list[float] = []
     for worker in workers:
-        output, _ = worker.communicate(timeout=60)
+        output, _ = worker.communicate(timeout=LAST_RESORT_SECONDS)
         assert worker.returncode == 0
         taken += map(float, output.split())
     assert len(taken) == 40
@@ -95,8 +96,7 @@ def test_two_who_ask_at_once_do_not_get_the_same_call(warehouse: Warehouse) -> N
         for asker in askers:
             asker.start()
         waiting = "select count(*) from pg_locks where not granted"
-        while warehouse.rows(waiting) < [(2,)]:
-            askers[0].join(0.01)
+        wait_for(lambda: warehouse.rows(waiting) >= [(2,)], "both before it")
         connection.commit()
         for asker in askers:
             asker.join()

@@ -4,15 +4,16 @@ import email.utils
 import logging
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from loader.warehouse.errors import TerminalError, TransientError
 from loader.wire.session import retry_after
-from tests.exchange.rig import Rig
-from tests.exchange.server import NOON, SimulatedClock, Simulator
+from tests.clocks import NOON, ManualClock, SimulatedClock
+from tests.exchange.rig import SourcesRig
+from tests.exchange.server import Simulator
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,9 @@ def simulators() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def rig(simulators: Simulator) -> Iterator[Rig]:
+def rig(simulators: Simulator) -> Iterator[SourcesRig]:
     simulators.requests.clear()
-    yield Rig(simulators, attempts=4)
+    yield SourcesRig(simulators, 4, clock=ManualClock())
     simulators.faults.clear()
 
 
@@ -49,26 +50,26 @@ def test_retry_after_is_read_as_seconds_and_as_a_date(value: str, seconds: float
     assert retry_after({}, NOON) == 0
 
 
-def _throttle(rig: Rig, retry_after: str | None, times: int | None = 1) -> None:
+def _throttle(rig: SourcesRig, retry_after: str | None, times: int | None = 1) -> None:
     headers = {"Retry-After": retry_after} if retry_after else {}
     rig.simulator.faults.add("status", times=times, argument={"status": 429, "headers": headers})
 
 
-def test_retry_after_is_honoured(rig: Rig) -> None:
+def test_retry_after_is_honoured(rig: SourcesRig) -> None:
     _throttle(rig, "17")
     next(rig.coincap().exchanges())
     # Counted from when the reply was here; the rest was spent at work.
     assert 16 < sum(rig.clock.slept) < 19
 
 
-def test_retry_after_as_a_date_is_honoured(rig: Rig) -> None:
-    moment = datetime.now(UTC) + timedelta(seconds=30)
+def test_retry_after_as_a_date_is_honoured(rig: SourcesRig) -> None:
+    moment = rig.clock.now() + timedelta(seconds=30)
     _throttle(rig, email.utils.format_datetime(moment, usegmt=True))
     next(rig.coincap().exchanges())
     assert 27 <= sum(rig.clock.slept) < 32
 
 
-def test_a_retry_after_beyond_the_cap_is_not_slept_and_not_broken(rig: Rig) -> None:
+def test_a_retry_after_beyond_the_cap_is_not_slept_and_not_broken(rig: SourcesRig) -> None:
     _throttle(rig, "121")
     with pytest.raises(TransientError, match=r"no call is free for another 12. s"):
         next(rig.coincap().exchanges())
@@ -76,13 +77,13 @@ def test_a_retry_after_beyond_the_cap_is_not_slept_and_not_broken(rig: Rig) -> N
     assert len(rig.simulator.requests) == 1
 
 
-def test_bitso_is_left_alone_for_a_minute_whatever_it_asks_for(rig: Rig) -> None:
+def test_bitso_is_left_alone_for_a_minute_whatever_it_asks_for(rig: SourcesRig) -> None:
     _throttle(rig, "1")
     rig.bitso.ticker("btc_mxn")
     assert 59 <= sum(rig.clock.slept) <= 62
 
 
-def test_retries_are_bounded_and_jittered(rig: Rig) -> None:
+def test_retries_are_bounded_and_jittered(rig: SourcesRig) -> None:
     rig.simulator.faults.add("status", argument=503)
     for _ in range(3):
         with pytest.raises(TransientError, match=r"HTTP 503 .*\(4 attempts\)"):
@@ -92,14 +93,14 @@ def test_retries_are_bounded_and_jittered(rig: Rig) -> None:
     assert all(0 <= pause <= 4 for pause in rig.clock.slept)
 
 
-def test_what_is_final_is_not_tried_again(rig: Rig) -> None:
+def test_what_is_final_is_not_tried_again(rig: SourcesRig) -> None:
     rig.simulator.faults.add("status", argument=400)
     with pytest.raises(TerminalError):
         rig.bitso.ticker("btc_mxn")
     assert len(rig.simulator.requests) == 1
 
 
-def test_a_redirect_elsewhere_is_not_followed_with_the_key(rig: Rig) -> None:
+def test_a_redirect_elsewhere_is_not_followed_with_the_key(rig: SourcesRig) -> None:
     with Simulator(3) as elsewhere:
         rig.simulator.faults.add("redirect", argument=f"{elsewhere.url}/coincap/v3/exchanges")
         with pytest.raises(TerminalError, match="another host"):
@@ -107,7 +108,7 @@ def test_a_redirect_elsewhere_is_not_followed_with_the_key(rig: Rig) -> None:
         assert elsewhere.requests == []
 
 
-def test_every_hop_of_a_redirect_counts_as_a_call(rig: Rig) -> None:
+def test_every_hop_of_a_redirect_counts_as_a_call(rig: SourcesRig) -> None:
     rig.simulator.faults.add("redirect", times=2)
     rig.bitso.ticker("btc_mxn")
     for _ in range(47):
@@ -116,7 +117,7 @@ def test_every_hop_of_a_redirect_counts_as_a_call(rig: Rig) -> None:
 
 
 def test_no_password_is_taken_from_a_netrc(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rig: SourcesRig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "netrc"
     file.write_text("machine 127.0.0.1 login somebody password else\n")
@@ -128,7 +129,7 @@ def test_no_password_is_taken_from_a_netrc(
     assert second.headers["authorization"].startswith("Bearer ")
 
 
-def test_a_message_is_one_short_line(rig: Rig) -> None:
+def test_a_message_is_one_short_line(rig: SourcesRig) -> None:
     error = {"error": {"code": "0301", "message": "line\nbreak " * 500}}
     rig.simulator.faults.add("status", argument={"status": 400, "document": error})
     with pytest.raises(TerminalError) as caught:
@@ -137,34 +138,35 @@ def test_a_message_is_one_short_line(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("key", ["short", "with a space", "with\nnewline", "contraseña", ""])
-def test_what_cannot_be_a_key_is_refused_without_showing_it(rig: Rig, key: str) -> None:
+def test_what_cannot_be_a_key_is_refused_without_showing_it(rig: SourcesRig, key: str) -> None:
     with pytest.raises(TerminalError, match=r"cannot be one$") as caught:
         rig.coincap(key)
     assert not key or key not in str(caught.value)
 
 
 @pytest.mark.parametrize("target", ["ftp:nowhere", "http://[::1", "//127.0.0.2/x", "mailto:a@b"])
-def test_a_redirect_to_nonsense_is_final(rig: Rig, target: str) -> None:
+def test_a_redirect_to_nonsense_is_final(rig: SourcesRig, target: str) -> None:
     rig.simulator.faults.add("redirect", argument=target)
     with pytest.raises(TerminalError, match=r"^bitso: "):
         rig.bitso.ticker("btc_mxn")
 
 
-def test_connections_are_kept(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_are_kept(rig: SourcesRig, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "urllib3")
     for _ in range(3):
         rig.bitso.ticker("btc_mxn")
     assert caplog.text.count("Starting new HTTP connection") == 1
 
 
-def test_a_blocked_address_leaves_bitso_alone_whatever_the_body(rig: Rig) -> None:
+def test_a_blocked_address_leaves_bitso_alone_whatever_the_body(rig: SourcesRig) -> None:
     blocked = {"status": 403, "document": {"success": False, "error": {"code": "0201"}}}
     rig.simulator.faults.add("status", times=1, argument=blocked)
     rig.bitso.ticker("btc_mxn")
     assert 59 <= sum(rig.clock.slept) <= 62
 
 
-def test_received_at_is_when_the_reply_was_here(rig: Rig) -> None:
+def test_received_at_is_when_the_reply_was_here(rig: SourcesRig) -> None:
+    rig = SourcesRig(rig.simulator, impatient="/nowhere")  # whose clock runs
     before = rig.clock.now()
     received_at = rig.bitso.ticker("btc_mxn").received_at
     assert before < received_at < rig.clock.now()

@@ -89,6 +89,7 @@ def test_only_placeholders_are_replaced() -> None:
         ("unset: the latest day", "default: 2022-02-30", "day is out of range for month"),
         ("cast(:day as date)", "cast(:days as date)", "placeholders differ: day, days"),
         ("title: Rows", "title: [", "expected"),
+        ("type: date\n", "like: dya\n", "no common parameter 'dya': did you mean day?"),
         ("title: Rows", "1: Rows", "keywords must be strings"),
     ],
 )
@@ -97,6 +98,14 @@ def test_a_wrong_file_is_refused_in_one_line(old: str, new: str, complaint: str)
         parse_question("rows", FILE.replace(old, new, 1))
     assert complaint in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_common_parameter_is_taken_as_it_is_or_with_a_difference() -> None:
+    day = parse_question("rows", FILE).parameters["day"]
+    text = FILE.replace("    type: date\n", "    like: day\n")
+    assert parse_question("rows", text).parameters["day"] == day
+    whole = text[: text.index("  day:")] + "  day: any_book\n" + text[text.index("*/") :]
+    assert parse_question("rows", whole).parameters["day"].unset == "all books"
 
 
 DATE = Parameter(type="date", description="", unset="x")

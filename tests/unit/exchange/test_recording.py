@@ -12,9 +12,9 @@ import pytest
 
 from loader.warehouse.settings import PROJECT_ROOT
 from loader.wire.records import Body, Record
+from tests.clocks import NOON
 from tests.exchange import recording
 from tests.exchange.rig import SOURCES
-from tests.exchange.server import NOON
 
 BUNDLED = PROJECT_ROOT / "seeds" / "market"
 PARSERS = {

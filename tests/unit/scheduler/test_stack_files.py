@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from loader.warehouse.settings import PROJECT_ROOT, Settings
+from tests.local_server import free_port
 
 COMPOSE = yaml.safe_load((PROJECT_ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -170,12 +171,6 @@ def doctor(
     )  # fmt: skip
     assert (done.returncode == 0) == (done.stderr == "")
     return done.stderr.replace(str(file), ".env").splitlines()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 PORTS = f"POSTGRES_PORT={free_port()}\nMETABASE_PORT={free_port()}\n"

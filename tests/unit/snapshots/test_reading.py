@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from loader.snapshots import grammar, reading
 from loader.snapshots.grammar import KINDS, parse_record, recognise
-from loader.snapshots.load import SeenIds
 from loader.snapshots.reading import BadRow, ExactRow, SnapshotFile, Span
+from loader.snapshots.rows import SeenIds
 from loader.warehouse.errors import RefusedError, TransientError
 from loader.warehouse.text import readable
 from loader.warehouse.values import BadValueError

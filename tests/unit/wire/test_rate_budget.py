@@ -6,7 +6,7 @@ import pytest
 
 from loader.warehouse.errors import TransientError
 from loader.wire.rate_budget import LocalBudget, RateLimits
-from tests.exchange.rig import ManualClock
+from tests.clocks import ManualClock
 
 LIMITS = RateLimits(calls=5, period=60, freeze=60, freeze_ceiling=3600, max_wait=120)
 

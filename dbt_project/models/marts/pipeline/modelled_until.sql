@@ -1,30 +1,11 @@
 {#
-    Which models each raw table goes into. A row has been modelled when all of
-    them have taken in the run that it came with.
+    A row has been modelled when all models that its table goes into have taken
+    in the run that it came with. The tables of raw are read as they are, not
+    staged: they are those of the graph, whatever is staged of them.
 #}
-{% set readers = {
-    'bitso_tickers': ['books', 'quotes'],
-    'bitso_order_books': ['books', 'observation_coverage', 'quotes'],
-    'spread_observations': ['books', 'quotes'],
-    'bitso_books': ['books'],
-    'coingecko_exchanges': ['exchanges'],
-    'coingecko_tickers': ['assets', 'exchanges', 'markets'],
-    'coincap_exchanges': ['exchange_volumes'],
-} %}
-{% set staged = {
-    'bitso_tickers': ref('stg_bitso__tickers'),
-    'bitso_order_books': ref('stg_bitso__order_books'),
-    'spread_observations': ref('stg_lake__spread_observations'),
-    'bitso_books': ref('stg_bitso__books'),
-    'coingecko_exchanges': ref('stg_coingecko__exchanges'),
-    'coingecko_tickers': ref('stg_coingecko__tickers'),
-    'coincap_exchanges': ref('stg_coincap__exchanges'),
-} %}
 {{ config(materialized='view') }}
 
-{% for model in readers.values() | sum(start=[]) | unique %}
--- depends_on: {{ ref(model) }}
-{% endfor %}
+{% set raw_tables = raw_readers() if execute else [] %}
 
 with
 
@@ -48,17 +29,16 @@ progress as (
 
 readers as (
 
-    select *
-    from (
-        values
-        {% for table_name, models in readers.items() %}
-            {% set is_last_table = loop.last %}
-            {% for model in models %}
-                ('{{ table_name }}', '{{ model }}')
-                {{- ',' if not (loop.last and is_last_table) }}
-            {% endfor %}
-        {% endfor %}
-    ) as pairs (table_name, model_name)
+    select
+        cast(null as text) as table_name,
+        cast(null as text) as model_name
+    where false
+    {% for raw_table in raw_tables %}
+        union all
+        select
+            '{{ raw_table.table_name }}' as table_name,
+            unnest(array['{{ raw_table.models | join("', '") }}']) as model_name
+    {% endfor %}
 
 ),
 
@@ -104,24 +84,30 @@ tables_with_run as (
 
 tables_with_instants as (
 
-    {% for table_name, relation in staged.items() %}
+    select
+        tables_with_run.table_name,
+        cast(null as timestamptz) as modelled_until,
+        tables_with_run.run_id
+    from tables_with_run
+    where false
+    {% for raw_table in raw_tables %}
+        union all
         select
             tables_with_run.table_name,
             coalesce(
                 (
                     select min(unmodelled.received_at)
-                    from {{ relation }} as unmodelled
+                    from {{ raw_table.relation }} as unmodelled
                     where unmodelled.run_id > tables_with_run.run_id
                 ),
                 (
                     select max(modelled.received_at)
-                    from {{ relation }} as modelled
+                    from {{ raw_table.relation }} as modelled
                 )
             ) as modelled_until,
             tables_with_run.run_id
         from tables_with_run
-        where tables_with_run.table_name = '{{ table_name }}'
-        {{ 'union all' if not loop.last }}
+        where tables_with_run.table_name = '{{ raw_table.table_name }}'
     {% endfor %}
 
 )

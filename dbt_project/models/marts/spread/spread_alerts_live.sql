@@ -1,6 +1,5 @@
--- As spread_alerts would be if dbt had run this moment: what has come in since
--- the last quote that is modelled is judged here. Rows that came late wait for
--- dbt.
+-- As spread_alerts would be if dbt had run this moment: what came in after the
+-- last quote that is modelled is judged here. Rows that came late wait for dbt.
 {{ config(materialized='view') }}
 
 with
@@ -26,28 +25,20 @@ alerts as (
 modelled as (
 
     select coalesce(max(latest_quotes.quoted_at), '-infinity') as modelled_until
-    from books
-    cross join
-        lateral (
-            select max(quotes.quoted_at) as quoted_at
-            from quotes
-            where quotes.book = books.book
-        ) as latest_quotes
+    from {{ latest_quotes() }}
 
 ),
 
 fresh_quotes as (
 
     select distinct
-        received_quotes.book,
-        received_quotes.quoted_at,
-        received_quotes.feed,
-        received_quotes.bid,
-        received_quotes.ask
-    from {{ ref('received_quotes') }} as received_quotes
-    where
-        received_quotes.quoted_at
-        > (select modelled.modelled_until from modelled)
+        received.book,
+        received.quoted_at,
+        received.feed,
+        received.bid,
+        received.ask
+    from {{ ref('received_quotes') }} as received
+    where received.quoted_at > (select modelled.modelled_until from modelled)
 
 ),
 
@@ -87,12 +78,7 @@ observations as (
         ranked_quotes.feed,
         ranked_quotes.bid,
         ranked_quotes.ask,
-        cast(
-            round(
-                (ranked_quotes.ask - ranked_quotes.bid)
-                * 100 / ranked_quotes.ask, 12
-            ) as numeric(56, 12)
-        ) as spread,
+        {{ spread_of('ranked_quotes.bid', 'ranked_quotes.ask') }} as spread,
         cast(null as bigint) as context_rank
     from ranked_quotes
     cross join modelled

@@ -34,55 +34,7 @@ thresholds as (
 
 ),
 
-{% if is_incremental() %}
-
-    touched_hours as (
-
-        select distinct
-            quotes.book,
-            {{ start_of('hour', 'quotes.quoted_at') }} as hour
-        from quotes
-        where
-            quotes.changed_in
-            > {{ taken_in('spread_hourly', spread_settings()) }}
-
-    ),
-
-    primary_quotes as (
-
-        select quotes_of_hour.*
-        from touched_hours
-        cross join
-            lateral (
-                select
-                    quotes.*,
-                    touched_hours.hour
-                from quotes
-                where
-                    quotes.book = touched_hours.book
-                    and quotes.quoted_at >= touched_hours.hour
-                    and quotes.quoted_at
-                    < touched_hours.hour + interval '1 hour'
-                    and quotes.is_primary
-                order by quotes.quoted_at
-                offset 0
-            ) as quotes_of_hour
-
-    ),
-
-{% else %}
-
-    primary_quotes as (
-
-        select
-            quotes.*,
-            {{ start_of('hour', 'quotes.quoted_at') }} as hour
-        from quotes
-        where quotes.is_primary
-
-    ),
-
-{% endif %}
+{{ quotes_to_count() }},
 
 -- The fastest feed of the hour says how many observations to expect.
 quotes_with_interval as (
@@ -131,11 +83,11 @@ breaches_counted as (
     from primary_quotes
     cross join thresholds
     where
-        {{ is_above(
-            'primary_quotes.bid',
-            'primary_quotes.ask',
-            'thresholds.threshold_pct'
-        ) }}
+        {{ function('is_above') }}(
+            primary_quotes.bid,
+            primary_quotes.ask,
+            thresholds.threshold_pct
+        )
     group by
         primary_quotes.book, primary_quotes.hour, thresholds.threshold_pct
 

@@ -6,19 +6,19 @@ begin atomic
     select
         tstzrange(
             first_day at time zone 'UTC',
-            (
-                first_day + cast('1 ' || raw.partition_unit(table_name) as interval)
-            ) at time zone 'UTC'
+            (first_day + cast('1 ' || unit as interval)) at time zone 'UTC'
         )
     from (
         select
-            regexp_replace(partition_name, '_[0-9]+$', '') as table_name,
             cast(
                 to_date(
                     rpad(substring(partition_name, '[0-9]+$'), 8, '01'),
                     'YYYYMMDD'
                 ) as timestamp
-            ) as first_day
+            ) as first_day,
+            raw.partition_unit(
+                regexp_replace(partition_name, '_[0-9]+$', '')
+            ) as unit
     ) as named;
 end;
 

@@ -6,24 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Server, Warehouse
 from tests.metabase import rig
 from tests.metabase.rig import Client
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.shown import MASK
-from tests.metabase.world import World, filled_by_hand, set_up, tag
-
-
-@pytest.fixture(scope="module")
-def filled(server: Server, sampled: Warehouse) -> Iterator[World]:
-    with filled_by_hand(server, sampled) as made:
-        yield made
-
-
-@pytest.fixture
-def world(filled: World) -> Iterator[World]:
-    with filled.put_back_afterwards():
-        yield filled
+from tests.metabase.world import World, set_up, tag
 
 
 @pytest.fixture
@@ -35,7 +22,7 @@ def new() -> Iterator[tuple[MetabaseStandIn, Client]]:
 
 def test_until_it_is_ready_it_serves_nothing(new: tuple[MetabaseStandIn, Client]) -> None:
     stand_in, client = new
-    stand_in.faults.ready_at = float("inf")
+    stand_in.faults.starting = float("inf")
     for method, path in [
         ("get", "/api/session/properties"), ("post", "/api/setup"), ("get", "/api/card"),
     ]:  # fmt: skip
@@ -43,7 +30,7 @@ def test_until_it_is_ready_it_serves_nothing(new: tuple[MetabaseStandIn, Client]
         assert (reply.status_code, reply.headers["Content-Type"]) == (503, "text/plain")
     health = client.send("get", "/api/health")
     assert (health.status_code, health.json()["status"]) == (503, "initializing")
-    stand_in.faults.ready_at = 0
+    stand_in.faults.starting = 0
     assert client.told("get", "/api/health") == {"status": "ok"}
 
 

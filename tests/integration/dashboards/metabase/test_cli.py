@@ -25,6 +25,7 @@ from tests.conftest import Server, Warehouse
 from tests.metabase import rig, shown
 from tests.metabase.rig import Client
 from tests.metabase.server import MetabaseStandIn
+from tests.waiting import LAST_RESORT_SECONDS
 
 CLI = os.environ.get("METABASE_CLI", "")
 pytestmark = pytest.mark.skipif(
@@ -49,7 +50,7 @@ class Cli:
                 "PATH": os.environ["PATH"], "HOME": str(self.home),
                 "MB_URL": self.metabase.url, "MB_API_KEY": self.key,
             },
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, text=True, check=False, timeout=LAST_RESORT_SECONDS,
         )  # fmt: skip
         return done.returncode, json.loads(done.stdout or done.stderr)
 

@@ -47,21 +47,14 @@ OPENAPI = "metabase-openapi.json"
 
 
 @pytest.fixture(scope="module")
-def reader(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """The warehouse of the stand-in. A real Metabase has its own."""
-    server, sampled = map(request.getfixturevalue, ("server", "sampled"))
-    with rig.reader(server, sampled) as settings:
-        yield settings
-
-
-@pytest.fixture(scope="module")
 def metabase(request: pytest.FixtureRequest) -> Iterator[Client]:
     """An administrator of a Metabase that everything was brought to."""
     with ExitStack() as stack:
         if URL:
             settings = {**GIVEN, "WAREHOUSE_METABASE_URL": URL}
         else:
-            settings = request.getfixturevalue("reader")
+            # The warehouse of the stand-in. A real Metabase has its own.
+            settings = dict(request.getfixturevalue("reader"))
             settings["WAREHOUSE_METABASE_URL"] = stack.enter_context(MetabaseStandIn()).url
         stack.enter_context(rig.environment(settings))
         applied()

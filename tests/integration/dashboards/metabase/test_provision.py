@@ -14,21 +14,14 @@ import pytest
 
 from dashboards import answers, questions
 from dashboards.definitions import load_dashboards
-from dashboards.metabase import found, provision, wanted
+from dashboards.metabase import database, found, provision, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
-from tests.conftest import Server, Warehouse
 from tests.metabase import rig
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
 from tests.metabase.state import TRASH, State
-
-
-@pytest.fixture(scope="module")
-def reader(server: Server, sampled: Warehouse) -> Iterator[dict[str, str]]:
-    with rig.reader(server, sampled) as settings:
-        yield settings
 
 
 @pytest.fixture
@@ -86,7 +79,7 @@ def everything(metabase: MetabaseStandIn) -> Any:
                 if key in ("id", "card_id", "collection_id", "database")
                 else named(part)
                 for key, part in value.items()
-                if not (key in ("entity_id", "synced_at", "id") and kind != "cards")
+                if not (key in ("entity_id", "looks_until_synced", "id") and kind != "cards")
                 and not (key == "id" and isinstance(part, int))
             }
         return [named(part) for part in value] if isinstance(value, list) else value
@@ -285,7 +278,7 @@ def test_a_fault_is_told_in_one_line(
 
 @pytest.mark.usefixtures("few")
 def test_trouble_that_passes_is_waited_out(metabase: MetabaseStandIn) -> None:
-    metabase.faults.ready_at = time.monotonic() + 2
+    metabase.faults.starting = 2
     applied()
     metabase.faults.answer(503, "busy", times=2, path="/api/collection")
     applied()
@@ -297,7 +290,7 @@ def test_trouble_that_passes_is_waited_out(metabase: MetabaseStandIn) -> None:
 def test_a_metabase_that_does_not_come_is_waited_for_as_long_as_one_says(
     metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metabase.faults.ready_at = time.monotonic() + 60
+    metabase.faults.starting = float("inf")
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "1")
     get_settings.cache_clear()
     done = dashboards("apply")
@@ -325,7 +318,7 @@ def test_a_metabase_that_answers_too_late(
     monkeypatch.setenv("WAREHOUSE_METABASE_TIMEOUT_SECONDS", "0.2")
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "0")
     get_settings.cache_clear()
-    metabase.faults.slow_seconds = 0.5
+    metabase.faults.is_silent = True
     done = dashboards("apply")
     assert done.exit_code == 75
     assert "did not answer within 0.2 s" in done.stderr
@@ -435,7 +428,7 @@ def test_a_question_that_cannot_be_shown_is_not_saved(
     asked = {**few, "alerts-by-day": wrong}
     monkeypatch.setattr(provision, "load_questions", lambda: asked)
     if mistake == "sql":
-        monkeypatch.setattr(provision, "tables_of", lambda _: set())
+        monkeypatch.setattr(database, "tables_of", lambda _: set())
     metabase.forget_counts()
     done = dashboards("apply")
     assert done.exit_code == 1
@@ -449,7 +442,7 @@ def test_a_question_that_cannot_be_shown_is_not_saved(
 def test_a_table_that_dbt_has_not_built_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WAREHOUSE_METABASE_WAIT_SECONDS", "1")
     get_settings.cache_clear()
-    monkeypatch.setattr(provision, "tables_of", lambda _: {"not_built"})
+    monkeypatch.setattr(database, "tables_of", lambda _: {"not_built"})
     done = dashboards("apply")
     assert (done.exit_code, done.stderr) == (
         75, "dashboards: Metabase sees no marts.not_built yet: has dbt built it? then try again\n",
@@ -493,7 +486,7 @@ def test_a_card_answers_what_ask_answers(
         for name, text in given.items()
     }
     get_settings.cache_clear()
-    details = provision._details(get_settings()) | {"password": READER_PASSWORD}
+    details = database._details(get_settings()) | {"password": READER_PASSWORD}
     columns, rows = metabase.state.warehouses.rows(
         details, *fill_in(query["sql"], query["tags"], values)
     )

@@ -5,18 +5,16 @@ to it over HTTP, and leaves nothing behind.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
 
-from tests.conftest import Server, Warehouse
 from tests.metabase import rig
 from tests.metabase.rig import Json
 from tests.metabase.world import (
     World,
-    filled_by_hand,
     metrics,
     parameter,
     set_up,
@@ -24,19 +22,6 @@ from tests.metabase.world import (
     timeseries,
     without,
 )
-
-
-@pytest.fixture(scope="module")
-def filled(server: Server, sampled: Warehouse) -> Iterator[World]:
-    with filled_by_hand(server, sampled) as made:
-        yield made
-
-
-@pytest.fixture
-def world(filled: World) -> Iterator[World]:
-    with filled.put_back_afterwards():
-        yield filled
-
 
 Body = Callable[[World], Any]
 CARD, BOARD = "post /api/card", "put /api/dashboard/{board}"

@@ -1,0 +1,56 @@
+{#
+    The primary quotes of the hours that spread_hourly has to count anew: all
+    hours at first, then those in which a quote has changed. CTE
+    `primary_quotes`, from a CTE `quotes`; each with its hour.
+#}
+{% macro quotes_to_count() %}
+    {% if is_incremental() %}
+
+        touched_hours as (
+
+            select distinct
+                quotes.book,
+                {{ start_of('hour', 'quotes.quoted_at') }} as hour
+            from quotes
+            where
+                quotes.changed_in
+                > {{ taken_in('spread_hourly', spread_settings()) }}
+
+        ),
+
+        primary_quotes as (
+
+            select quotes_of_hour.*
+            from touched_hours
+            cross join
+                lateral (
+                    select
+                        quotes.*,
+                        touched_hours.hour
+                    from quotes
+                    where
+                        quotes.book = touched_hours.book
+                        and quotes.quoted_at >= touched_hours.hour
+                        and quotes.quoted_at
+                        < touched_hours.hour + interval '1 hour'
+                        and quotes.is_primary
+                    order by quotes.quoted_at
+                    offset 0
+                ) as quotes_of_hour
+
+        )
+
+    {% else %}
+
+        primary_quotes as (
+
+            select
+                quotes.*,
+                {{ start_of('hour', 'quotes.quoted_at') }} as hour
+            from quotes
+            where quotes.is_primary
+
+        )
+
+    {% endif %}
+{% endmacro %}

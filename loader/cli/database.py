@@ -1,0 +1,39 @@
+"""`loader init` and `loader stop`: the database itself."""
+
+import click
+
+
+@click.command()
+def init() -> None:
+    """Bring schema, roles and dbt's profile up to date; start the database if it is embedded."""
+    from contextlib import closing
+
+    from loader.operations.dbt import provide_functions
+    from loader.warehouse.postgres import logins, roles
+    from loader.warehouse.postgres.connection import connect, endpoint
+    from loader.warehouse.postgres.migrate import migrate
+    from loader.warehouse.postgres.profiles import write_profile
+    from loader.warehouse.settings import get_settings
+
+    for name in migrate():
+        click.echo(f"applied {name}")
+    with closing(connect()) as connection:
+        problem = roles.apply(connection)
+    if problem:
+        click.echo(problem, err=True)
+    for told in logins.apply():
+        click.echo(told)
+    where = endpoint()
+    write_profile(get_settings().profiles_dir, where, with_role=problem is None)
+    provide_functions()
+    click.echo(f"ready: {where.user}@{where.host}:{where.port}/{where.db}")
+
+
+@click.command()
+def stop() -> None:
+    """Stop the embedded database."""
+    from loader.warehouse.postgres.embedded import Embedded
+    from loader.warehouse.settings import get_settings
+
+    stopped = Embedded(get_settings().home).stop()
+    click.echo("stopped" if stopped else "not running")

@@ -1,0 +1,56 @@
+"""`loader transform`, `prune` and `status`: what runs it, day by day."""
+
+import json
+from datetime import datetime
+
+import click
+
+from loader.cli.typed import time_option
+from loader.warehouse.errors import TerminalError, UsageError
+
+
+@click.command()
+@time_option("--since", "Rebuild the hours from this instant on from raw.")
+@time_option("--until", "Up to this instant; by default now.")
+@click.option("--tests", is_flag=True, help="Also test the data and the models, as dbt build does.")
+def transform(since: datetime | None, until: datetime | None, *, tests: bool) -> None:
+    """Run the models over what is new, or again over a stretch of time, from raw."""
+    from loader.operations.transform import transform as run_models
+
+    run = run_models(since, until, tests=tests)
+    what = " until ".join([run.detail["since"], run.detail["until"]]) if since else "what is new"
+    click.echo(f"{run.job}: {what} (run {run.run_id})")
+
+
+@click.command()
+def prune() -> None:
+    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled."""
+    from loader.operations.prune import prune as drop_old
+
+    run = drop_old()
+    for partition, why in run.detail["kept"].items():
+        click.echo(f"kept raw.{partition}: {why}", err=True)
+    for partition in run.detail["dropped"]:
+        click.echo(f"dropped raw.{partition}")
+    click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[JOB...]")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def status(names: tuple[str, ...], *, as_json: bool) -> None:
+    """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
+    from loader.operations.schedule import SCHEDULE
+    from loader.operations.status import status_table, statuses
+
+    known = {job.name: job for job in SCHEDULE}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
+    jobs = statuses([known[name] for name in names or known])
+    if as_json:
+        click.echo(json.dumps({"jobs": [job.as_json() for job in jobs]}, indent=2))
+    else:
+        click.echo(status_table(jobs))
+    late = [job.job for job in jobs if job.is_late]
+    if late:
+        raise TerminalError(f"late: {', '.join(late)}")

@@ -1,0 +1,47 @@
+"""`loader snapshots`: files of deposits, withdrawals, events, users and user levels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loader.cli.typed import counts
+from loader.warehouse.errors import UsageError
+
+if TYPE_CHECKING:
+    from loader.warehouse.ledger.runs import LedgerRun
+
+
+@click.command()
+@click.argument(
+    "paths",
+    nargs=-1,
+    metavar="[DIR|FILE...]",
+    # A file that cannot be read is refused in its turn, with its row in the ledger.
+    type=click.Path(readable=False, path_type=Path),
+)
+@click.option(
+    "--allow-shrink", is_flag=True, help="Take a snapshot with less than half of the current rows."
+)
+def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool) -> None:
+    """Load snapshot files: deposits, withdrawals, events, users, user levels.
+
+    A file is recognised by its header, whatever its name, plain or gzipped, and becomes the
+    current snapshot of its kind, whole or not at all. A directory holds one file of each kind;
+    without a name it is WAREHOUSE_INBOX, which may be empty.
+    """
+    from loader.snapshots.load import load_inbox, load_snapshots
+
+    if not paths and allow_shrink:
+        raise UsageError("snapshots: --allow-shrink needs the name of a file")
+    for run in load_snapshots(paths, allow_shrink=allow_shrink) if paths else load_inbox():
+        click.echo(_summary(run))
+
+
+def _summary(run: "LedgerRun") -> str:
+    if "file" not in run.detail:
+        return f"{run.job}: {run.detail['reason']}, nothing to do"
+    what = f"{run.detail['file']}: {run.detail['kind']}"
+    if run.status == "unchanged":
+        return f"{what}: the same bytes as the current snapshot, nothing to do"
+    return f"{what}: {counts(run)}"

@@ -1,0 +1,42 @@
+"""`loader stream`: the daemon that records every second."""
+
+import click
+
+from loader.cli.typed import books_option
+from loader.warehouse.signals import Terminated
+
+
+@click.command()
+@books_option
+def stream(*, books: tuple[str, ...]) -> None:
+    """Record each book every second from Bitso's WebSocket, until terminated."""
+    import asyncio
+
+    asyncio.run(_stream(books))
+    # It only ever ends because it was told to: exit code 143, as after any SIGTERM.
+    raise Terminated
+
+
+async def _stream(books: tuple[str, ...]) -> None:
+    import asyncio
+    import signal
+
+    from loader.market.live import open_bitso
+    from loader.stream.daemon import Options, Stream
+    from loader.stream.spool import Spool
+    from loader.warehouse.postgres.connection import connect
+    from loader.warehouse.settings import get_settings
+
+    settings = get_settings()
+    daemon = Stream(
+        books,
+        url=settings.bitso_stream_url,
+        rest=lambda: open_bitso(lambda: connect("loader")),
+        spool=Spool(
+            settings.stream_spool_dir / f"{settings.db}.jsonl", settings.stream_spool_mib << 20
+        ),
+        connect=lambda: connect("loader"),
+        options=Options(settings.stream_depth, settings.stream_check_seconds),
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.stop)
+    await daemon.run()

@@ -1,0 +1,73 @@
+"""What people type for books and times, and what they are told of a run."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from loader.warehouse.ledger.runs import LedgerRun
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def books_option(command: Callable[..., None]) -> Callable[..., None]:
+    """`--books BOOK,...`, by default those of the settings."""
+    return click.option(
+        "--books",
+        callback=lambda _context, _option, text: _book_names(text),
+        metavar="BOOK,...",
+        help="The books, separated by commas; by default those of WAREHOUSE_BOOKS.",
+    )(command)
+
+
+def _book_names(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        from loader.warehouse.settings import get_settings
+
+        return get_settings().books
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one book, such as btc_mxn")
+    return names
+
+
+def time_option(name: str, help_text: str) -> Decorator:
+    """An option that takes a time; what has no zone is UTC, as in the files."""
+    return click.option(
+        name,
+        callback=lambda _context, _option, text: _instant(text),
+        metavar="TIME",
+        help=help_text,
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T09:30Z"
+        ) from None
+
+
+def print_runs(runs: Iterable["LedgerRun"]) -> None:
+    """A line for each run, as soon as it has ended."""
+    for run in runs:
+        if run.status == "unchanged":
+            click.echo(f"{run.job}: {run.detail['reason']}, nothing to do")
+        else:
+            what = run.detail.get("file") or ", ".join(run.detail["items"])
+            click.echo(f"{run.job}: {what}: {counts(run)}")
+
+
+def counts(run: "LedgerRun") -> str:
+    """How many rows a run has brought, and its number."""
+    return (
+        f"{run.rows_inserted} rows loaded, {run.rows_duplicate} duplicate, "
+        f"{run.rows_quarantined} quarantined (run {run.run_id})"
+    )

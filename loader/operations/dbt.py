@@ -1,0 +1,66 @@
+"""dbt as a child process: what it says goes on to stderr, what it complains of is our error."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
+
+# dbt puts the time in front of its lines.
+_STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
+_ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
+
+
+def run_dbt(*arguments: str) -> None:
+    """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of."""
+    process = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments,
+            "--project-dir", PROJECT_ROOT / "dbt_project",
+            "--profiles-dir", get_settings().profiles_dir,
+        ],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    )  # fmt: skip
+    assert process.stdout
+    lines: list[str] = []
+    try:
+        for line in process.stdout:
+            sys.stderr.write(line)
+            lines.append(_STAMP.sub("", line).strip())
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        code = process.wait()
+    if code:
+        raise TerminalError(f"dbt: {_complaint(lines) or f'exit code {code}'}")
+
+
+def _complaint(lines: Iterable[str]) -> str:
+    """The first error of dbt's in one line."""
+    left = iter(lines)
+    for line in left:
+        if _ERROR.match(line):
+            return f"{line}: {next(left, '')}"
+    return ""
+
+
+def provide_functions() -> None:
+    """Make the functions that questions call, where an older version has built the models.
+
+    dbt makes them at the start of each run: until the next one questions would fail.
+    """
+    with closing(connect("transformer")) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select to_regclass('marts.book_names') is not null "
+            "and to_regproc('marts.book_named') is null"
+        )
+        [(are_missing,)] = cursor.fetchall()
+    if are_missing:
+        run_dbt("--quiet", "run-operation", "make_functions")

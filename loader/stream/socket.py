@@ -1,0 +1,231 @@
+"""The WebSocket: opened again whenever it ends, every book subscribed to, every frame heard.
+
+A quiet book sends nothing, so that only keep-alives tell a live connection from a dead one
+(bmoscon/cryptofeed#226); they come every 20 s, and a request without a book is answered by closing
+with 1011 (github.com/nemanull/arbitrage-observatory, docs/profiles/bitso/websocket.md).
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_socket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from loader.stream.backoff import Backoff
+from loader.stream.frames import Ack, BadFrame, Refusal, read_frame, subscription
+from loader.stream.order_book import Diff
+from loader.stream.tracked_book import TrackedBook
+from loader.warehouse.clock import AsyncClock
+
+# Three keep-alives missed, one comes every 20 s: nobody is there.
+SILENT_SECONDS = 60.0
+# After so long a connection counts as healthy, and the next failure as the first.
+HEALTHY_SECONDS = 60.0
+ANSWER_SECONDS = 10.0
+LONGEST_FRAME_BYTES = 16 << 20
+# Bad frames that go into quarantine in any minute; the rest is only counted.
+BAD_FRAMES_A_MINUTE = 20
+
+log = logging.getLogger(__name__)
+
+
+class _LeaveError(Exception):
+    """A connection is of no more use; the text says why."""
+
+
+class FrameSocket:
+    """Hands each frame to the book that it is of.
+
+    `on_change` hears of a book that a frame has changed, `on_lost` of one that wants a snapshot,
+    `on_end` that the connection has ended, and all books with it.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        books: Mapping[str, TrackedBook],
+        clock: AsyncClock,
+        *,
+        on_change: Callable[[TrackedBook], None],
+        on_lost: Callable[[TrackedBook], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._books = books
+        self._clock = clock
+        self._on_change = on_change
+        self._on_lost = on_lost
+        self._on_end = on_end
+        self._socket: ClientConnection | None = None
+        # Whether there has been a connection, or a failure to get one.
+        self._has_tried = False
+        self._heard_at = 0.0
+        self._bad: list[BadFrame] = []
+        self._bad_minute = (0, 0)
+
+    @property
+    def is_disconnected(self) -> bool:
+        """Whether there is no connection, and not only not yet."""
+        return self._socket is None and self._has_tried
+
+    @property
+    def quiet_seconds(self) -> float:
+        """How long ago anything was heard, if only a keep-alive."""
+        return self._clock.monotonic() - self._heard_at
+
+    def take_bad(self) -> tuple[BadFrame, ...]:
+        """The bad frames since the last call, as many as are to be kept."""
+        bad, self._bad = tuple(self._bad), []
+        return bad
+
+    async def run(self) -> NoReturn:
+        """Stay connected."""
+        backoff = Backoff()
+        while True:
+            opened_at = self._clock.monotonic()
+            reason = await self._connect()
+            self._socket = None
+            self._has_tried = True
+            for tracked in self._books.values():
+                tracked.disconnect()
+            self._on_end()
+            # Healthy means that it has brought frames, not only that it could be opened.
+            if self._heard_at - opened_at >= HEALTHY_SECONDS:
+                backoff.reset()
+            pause = backoff.pause()
+            log.warning("%s: connecting again in %.1f s", reason, pause)
+            await self._clock.pause(pause)
+
+    async def renew(self, stale: list[str], whole: bool) -> None:
+        """Subscribe to books anew; with `whole`, end the connection for a new one."""
+        socket = self._socket
+        if socket is None:
+            return
+        with contextlib.suppress(ConnectionClosed):
+            if whole:
+                await socket.close()
+                return
+            for name in stale:
+                self._books[name].is_subscribed = False
+                await socket.send(subscription(name, "unsubscribe"))
+                await socket.send(subscription(name))
+
+    async def _connect(self) -> str:
+        """Be connected for as long as it goes well; returns why it ended."""
+        try:
+            socket = await open_socket(
+                self._url,
+                # The exchange sends its own keep-alives, and compression gains little on such short
+                # frames.
+                ping_interval=None,
+                compression=None,
+                close_timeout=1,
+                max_size=LONGEST_FRAME_BYTES,
+            )
+            try:
+                self._socket = socket
+                self._has_tried = True
+                self._heard_at = self._clock.monotonic()
+                log.info("connected")
+                await self._converse(socket)
+            finally:
+                await socket.close()
+        except _LeaveError as error:
+            return str(error)
+        except ConnectionClosed as error:
+            return f"the connection was closed: {_closed(error)}"
+        except InvalidStatus as error:
+            return f"the connection was refused: HTTP {error.response.status_code}"
+        except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
+            return f"no connection: {error or type(error).__name__}"
+        return "the connection was closed"
+
+    async def _converse(self, socket: ClientConnection) -> None:
+        works = {
+            asyncio.create_task(work)
+            for work in (self._hear(socket), self._subscribe(socket), self._watch())
+        }
+        try:
+            ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in works:
+                task.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
+
+    async def _subscribe(self, socket: ClientConnection) -> NoReturn:
+        """Ask for every book, and again while no answer comes; a second time does no harm."""
+        while True:
+            for tracked in self._books.values():
+                if not tracked.is_subscribed:
+                    await socket.send(subscription(tracked.name))
+            await self._clock.pause(ANSWER_SECONDS)
+
+    async def _watch(self) -> NoReturn:
+        while True:
+            left = SILENT_SECONDS - self.quiet_seconds
+            if left <= 0:
+                raise _LeaveError(f"nothing was heard for {SILENT_SECONDS:.0f} s")
+            await self._clock.pause(left)
+
+    async def _hear(self, socket: ClientConnection) -> None:
+        async for message in socket:
+            self._heard_at = self._clock.monotonic()
+            frame = read_frame(message)
+            if isinstance(frame, Diff):
+                self._take(frame)
+            elif isinstance(frame, Ack):
+                if tracked := self._books.get(frame.book):
+                    tracked.is_subscribed = True
+                    self._on_lost(tracked)
+            elif isinstance(frame, Refusal):
+                self._note_refusal(frame)
+            elif isinstance(frame, BadFrame):
+                self._set_aside(frame)
+
+    def _take(self, diff: Diff) -> None:
+        tracked = self._books.get(diff.book)
+        if tracked is None:
+            return
+        if not tracked.take(diff):
+            log.warning("%s: frames before %d are missing", tracked.name, diff.sequence)
+        if tracked.book is None:
+            self._on_lost(tracked)
+        else:
+            self._on_change(tracked)
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        tracked = self._books.get(refusal.book)
+        if tracked is None or tracked.detail != refusal.reason:
+            log.error("Bitso refuses: %s", refusal.reason)
+        if tracked is not None:
+            tracked.detail = refusal.reason
+
+    def _set_aside(self, bad: BadFrame) -> None:
+        """To quarantine; whoever it may have been of is read anew."""
+        minute, count = self._bad_minute
+        this_minute = int(self._clock.monotonic() // 60)
+        count = count + 1 if minute == this_minute else 1
+        self._bad_minute = (this_minute, count)
+        if count <= BAD_FRAMES_A_MINUTE:
+            self._bad.append(bad)
+            log.warning("a bad frame of %s: %s", bad.book or "some book", bad.reason)
+        if bad.code == "unknown_frame":
+            return
+        named = self._books.get(bad.book)
+        for tracked in self._books.values() if not bad.book else [named] if named else []:
+            tracked.lose("resync")
+            self._on_lost(tracked)
+
+
+def _closed(error: ConnectionClosed) -> str:
+    """1011 is the exchange's own error, or its answer to a request without a book."""
+    if error.rcvd is None:
+        return "without a word"
+    reason = f" {error.rcvd.reason}" if error.rcvd.reason else ""
+    return f"{error.rcvd.code}{reason}"
