@@ -51,6 +51,10 @@ def alerts(server: Server, seconds: int, idle_seconds: int) -> None:
             for one in hook.received
             if one.body["event"] == "opened" and one.body["threshold"] == "0.5 %"
         )
+        start = time.perf_counter()
+        process.terminate()
+        process.wait(60)
+        end = time.perf_counter() - start
     expected = len(committed)
     show(
         f"Alerts: {len(BOOKS)} books at 1 Hz for {seconds} s, a commit for each row, "
@@ -60,6 +64,7 @@ def alerts(server: Server, seconds: int, idle_seconds: int) -> None:
             ("row committed to message, p50", f"{median(latencies):.3f} s"),
             ("p99", f"{latencies[int(len(latencies) * 0.99)]:.3f} s"),
             ("longest", f"{latencies[-1]:.3f} s"),
+            ("from SIGTERM to its end", f"{end:.2f} s"),
             ("CPU of the follower meanwhile", f"{loads[0]:.2f} % of a core"),
             (f"CPU of an idle follower over {idle_seconds} s", f"{max(0.0, idle):.3f} % of a core"),
         ],
