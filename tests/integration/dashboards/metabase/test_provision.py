@@ -17,7 +17,7 @@ from dashboards.definitions import load_dashboards
 from dashboards.metabase import found, provision, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
-from tests.metabase import rig
+from tests import environment
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
@@ -29,7 +29,7 @@ def metabase(reader: dict[str, str], request: pytest.FixtureRequest) -> Iterator
     """A Metabase as it comes out of its box."""
     with (
         MetabaseStandIn(tags_as_list=getattr(request, "param", True)) as stand_in,
-        rig.environment({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
+        environment.settings({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
     ):
         yield stand_in
 
