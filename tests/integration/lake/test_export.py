@@ -170,7 +170,7 @@ def refusing() -> Iterator[str]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        do_PUT = do_POST  # noqa: N815 (the name that http.server looks for)
+        do_PUT = do_POST
 
         def log_message(self, *_: object) -> None:
             """Keep quiet."""
