@@ -200,7 +200,7 @@ def parse_question(name: str, text: str | bytes) -> Question:
         raise TerminalError(f"question {name}: does not begin with a /* comment */")
     try:
         front_matter = yaml.safe_load(parts["yaml"])
-        if "parameters" in front_matter:
+        if isinstance(front_matter, dict) and isinstance(front_matter.get("parameters"), dict):
             front_matter["parameters"] = {
                 parameter: _described(described)
                 for parameter, described in front_matter["parameters"].items()
@@ -214,18 +214,18 @@ def parse_question(name: str, text: str | bytes) -> Question:
         raise TerminalError(f"question {name}: {' '.join(str(error).split())}") from None
 
 
-def _described(described: str | dict[str, object]) -> dict[str, object]:
+def _described(described: object) -> object:
     """A parameter as a question describes it: by the name of a common one, or `like` one.
 
     What it says beside `like` is its own.
     """
-    own: dict[str, object] = {"like": described} if isinstance(described, str) else dict(described)
-    if "like" not in own:
+    own = {"like": described} if isinstance(described, str) else described
+    if not isinstance(own, dict) or "like" not in own:
         return own
-    common, like = _common_parameters(), str(own.pop("like"))
+    common, like = _common_parameters(), str(own["like"])
     if like not in common:
         raise ValueError(f"no common parameter {like!r}{nearest(like, common)}")
-    return common[like] | own
+    return common[like] | {name: value for name, value in own.items() if name != "like"}
 
 
 @cache

@@ -29,7 +29,7 @@ from tests.leftovers_found import (
 from tests.waiting import wait_for
 
 # What ends by itself, such as the thread of a connection that was closed, is given so long.
-GRACE_SECONDS = 30.0
+GRACE_SECONDS = 120.0
 
 
 class Leftovers:

@@ -20,6 +20,7 @@ from tests import market
 from tests.conftest import BIN, Warehouse
 from tests.exchange.market import BOOKS
 from tests.exchange.server import Simulator
+from tests.waiting import LAST_RESORT_SECONDS, wait_for
 from tests.watch import assert_equal_to_the_simulators, assert_exact
 
 SECONDS = 600
@@ -60,7 +61,7 @@ def simulator() -> Iterator[Simulator]:
 def streaming(
     warehouse: Warehouse, simulator: Simulator, *, is_killed: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`loader stream` over all books, to its end within five seconds."""
+    """`loader stream` over all books, to its end."""
     process = subprocess.Popen(
         [BIN / "loader", "stream"],
         env={
@@ -75,7 +76,7 @@ def streaming(
     try:
         yield process
         process.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
-        assert process.wait(5) == (-signal.SIGKILL if is_killed else 143)
+        assert process.wait(LAST_RESORT_SECONDS) == (-signal.SIGKILL if is_killed else 143)
     finally:
         process.kill()
         process.wait()
@@ -92,20 +93,14 @@ def torment(simulator: Simulator, chance: random.Random, seconds: float) -> None
 
 def until_in_step(warehouse: Warehouse) -> datetime:
     """Wait until there is a second with all books; more than 50 snapshots a minute are not had."""
-    deadline = time.monotonic() + 240
-    while True:
-        rows = warehouse.rows(
-            "select received_at from raw.bitso_order_books "
-            "where received_at > now() - interval '5 seconds' "
-            "group by 1 having count(*) = %s order by 1 desc limit 1",
-            len(BOOKS),
-        )
-        if rows:
-            [(at,)] = rows
-            assert isinstance(at, datetime)
-            return at
-        assert time.monotonic() < deadline
-        time.sleep(1)
+    query = (
+        "select received_at from raw.bitso_order_books "
+        "where received_at > now() - interval '5 seconds' "
+        "group by 1 having count(*) = %s order by 1 desc limit 1"
+    )
+    [(at,)] = wait_for(lambda: warehouse.rows(query, len(BOOKS)), "a second with all books")
+    assert isinstance(at, datetime)
+    return at
 
 
 def assert_the_models_agree(warehouse: Warehouse) -> None:

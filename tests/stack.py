@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ import requests
 
 from loader.warehouse.settings import PROJECT_ROOT
 from tests.local_server import free_port
+from tests.waiting import LAST_RESORT_SECONDS, wait_for
 
 PROJECT = "bitso-warehouse-test"
 JOBS_UID = "10001"
@@ -90,24 +91,22 @@ class Stack:
         with closing(
             psycopg2.connect(
                 host="127.0.0.1", port=self.ports["POSTGRES_PORT"], user="warehouse",
-                dbname="warehouse", password=self.secrets["POSTGRES_PASSWORD"], connect_timeout=5,
+                dbname="warehouse", password=self.secrets["POSTGRES_PASSWORD"], connect_timeout=60,
             )
         ) as connection, connection.cursor() as cursor:  # fmt: skip
             cursor.execute(query, values or None)
             return cursor.fetchall()
 
     def wait_for(self, what: str, condition: Callable[[], object], minutes: float) -> Any:
-        """Until a condition holds, looking at the processes meanwhile."""
-        deadline = time.monotonic() + minutes * 60
-        while True:
+        """Until a condition holds, looking at the processes meanwhile; given up late enough."""
+
+        def look() -> object:
             self.look()
-            try:
-                if found := condition():
-                    return found
-            except psycopg2.Error:
-                pass
-            assert time.monotonic() < deadline, f"{what}: not after {minutes} minutes"
-            time.sleep(0.5)
+            with suppress(psycopg2.Error):
+                return condition()
+            return None
+
+        return wait_for(look, what, max(minutes * 60, LAST_RESORT_SECONDS))
 
     def look(self) -> None:
         """Remember who runs what."""

@@ -108,6 +108,8 @@ class ObjectStore:
     def __init__(self, uri: str) -> None:
         try:
             self._files, self._root = pyarrow.fs.FileSystem.from_uri(uri)
+            if not self._root:
+                raise ValueError("no bucket")
         except (pa.ArrowException, OSError, ValueError):
             # pyarrow's message would quote the address, and an address may hold a key.
             raise UsageError("--to is not an address such as s3://bucket/path") from None

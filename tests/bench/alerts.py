@@ -48,6 +48,10 @@ def alerts(stage: Stage, *, seconds: int, idle_seconds: int) -> Iterator[Table]:
                 for one in hook.received
                 if one.body["event"] == "opened" and one.body["threshold"] == "0.5 %"
             )
+            start = time.perf_counter()
+            process.terminate()
+            process.wait(60)
+            end = time.perf_counter() - start
     yield Table(
         f"Alerts: {len(BOOKS)} books at 1 Hz for {seconds} s, a commit for each row, "
         f"{BACKLOG_SECONDS} s after dbt",
@@ -56,6 +60,7 @@ def alerts(stage: Stage, *, seconds: int, idle_seconds: int) -> Iterator[Table]:
             ("row committed to message, p50", f"{median(latencies):.3f} s"),
             ("p99", f"{latencies[int(len(latencies) * 0.99)]:.3f} s"),
             ("longest", f"{latencies[-1]:.3f} s"),
+            ("from SIGTERM to its end", f"{end:.2f} s"),
             ("CPU of the follower meanwhile", f"{busy:.2f} % of a core"),
             (f"CPU of an idle follower over {idle_seconds} s", f"{max(0.0, idle):.3f} % of a core"),
         ],

@@ -9,20 +9,20 @@ import asyncio
 import json
 import random
 import sys
-import threading
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import ServerConnection, serve
+
+from tests.local_server import LocalServer, QuietHandler
 
 BOOKS = [f"b{number:02}_mxn" for number in range(54)]
 FIRST_SEQUENCE = 4_520_986_708
 ORDERS_A_SIDE = 500
 
 
-class Book:
+class PumpedBook:
     """Orders that come and go at prices around a middle that stays."""
 
     def __init__(self, name: str) -> None:
@@ -75,7 +75,7 @@ class Pump:
     """The two servers."""
 
     def __init__(self) -> None:
-        self.books = {name: Book(name) for name in BOOKS}
+        self.books = {name: PumpedBook(name) for name in BOOKS}
         self._connection: ServerConnection | None = None
 
     async def hear(self, connection: ServerConnection) -> None:
@@ -102,8 +102,8 @@ class Pump:
         return loop.time() - start
 
 
-def _handler(pump: Pump) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(pump: Pump) -> type[QuietHandler]:
+    class FeedHandler(QuietHandler):
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             body = pump.books[query["book"][0]].snapshot()
@@ -112,21 +112,18 @@ def _handler(pump: Pump) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            """Keep quiet."""
-
-    return Handler
+    return FeedHandler
 
 
 async def main() -> None:
     """Serve until the input ends."""
     pump = Pump()
-    rest = ThreadingHTTPServer(("127.0.0.1", 0), _handler(pump))
-    threading.Thread(target=rest.serve_forever, daemon=True).start()
+    rest = LocalServer(_handler(pump))
+    rest.start()
     async with serve(pump.hear, "127.0.0.1", 0, ping_interval=None, compression=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         say = partial(print, flush=True)
-        say(f"ws://127.0.0.1:{port} http://127.0.0.1:{rest.server_address[1]}")
+        say(f"ws://127.0.0.1:{port} http://127.0.0.1:{rest.server_port}")
         while line := await asyncio.to_thread(sys.stdin.readline):
             frames, a_second = line.split()
             say(await pump.send(int(frames), float(a_second)))

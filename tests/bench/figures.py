@@ -111,12 +111,15 @@ class Figure(NamedTuple):
     key: str
     name: str
     form: str
+    # Below it the clock is too coarse for a ratio.
+    floor: float = 0
 
 
 FIGURES = (
     Figure("wall", "wall-clock seconds", ".3f"),
     Figure("cpu", "CPU seconds of the command", ".3f"),
-    Figure("server_cpu", "CPU seconds of the server", ".2f"),
+    # counted in hundredths
+    Figure("server_cpu", "CPU seconds of the server", ".2f", 0.1),
     Figure("peak_mib", "peak memory of its largest process, MiB", ".0f"),
 )
 
@@ -124,7 +127,7 @@ FIGURES = (
 def alone(title: str, runs: Sequence[Mapping[str, float]]) -> Table:
     """What one version takes."""
     spreads = {figure.key: spread([run[figure.key] for run in runs]) for figure in FIGURES}
-    rows = [(name, *(f"{value:{form}}" for value in spreads[key])) for key, name, form in FIGURES]
+    rows = [(one.name, *(f"{value:{one.form}}" for value in spreads[one.key])) for one in FIGURES]
     return Table(
         f"{title}, {_times(len(runs))}",
         [("", "median", "least", "most"), *rows],
@@ -140,9 +143,9 @@ def compared(
     rows: list[tuple[str, ...]] = [("", "before", "now", "ratio", "least", "most", "pairs lower")]
     found: dict[str, object] = {}
     wide = {}
-    for key, name, form in FIGURES:
+    for key, name, form, floor in FIGURES:
         old, new = ([run[key] for run in runs] for runs in (before, now))
-        pairs = ratios(new, old)
+        pairs = ratios(new, old) if median(old) >= floor else []
         cells = [f"{median(old):{form}}", f"{median(new):{form}}"]
         if pairs:
             ratio = spread(pairs)

@@ -125,7 +125,7 @@ PARTS: tuple[Part, ...] = (
     Baseline(
         "lake", "imports against others, bytes, queries of a year", lake.lake,
         full={"days": 365, "imported_days": 5, "runs": 3},
-        quick={"days": 32, "imported_days": 1, "runs": 1},
+        quick={"days": 60, "imported_days": 1, "runs": 1},
     ),
     Baseline(
         "market", "recordings against others, models after ever more history", market.market,

@@ -20,6 +20,7 @@ from tests.bench.feed import BOOKS, FIRST_SEQUENCE
 from tests.bench.figures import Table
 from tests.bench.stage import SCRIPTS, Stage
 from tests.conftest import Warehouse
+from tests.waiting import wait_for
 
 # All that Bitso sends, both channels together.
 BITSO_FRAMES_A_SECOND = 1000
@@ -35,10 +36,11 @@ def stream(stage: Stage, *, frames: int, seconds: int) -> Iterator[Table]:
             yield _throughput(process, feed, frames)
             _wait_until_seen(warehouse, frames)
             yield _jitter(warehouse, process, feed, seconds)
+            yield _end(process)
         yield _bytes(warehouse)
 
 
-def _throughput(process: psutil.Process, feed: "Feed", frames: int) -> Table:
+def _throughput(process: psutil.Process, feed: "FeedProcess", frames: int) -> Table:
     before, memory = _cpu(process), process.memory_info().rss
     took = feed.send(frames)
     cpu = _cpu(process) - before
@@ -56,7 +58,9 @@ def _throughput(process: psutil.Process, feed: "Feed", frames: int) -> Table:
     )  # fmt: skip
 
 
-def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds: int) -> Table:
+def _jitter(
+    warehouse: Warehouse, process: psutil.Process, feed: "FeedProcess", seconds: int
+) -> Table:
     ended = threading.Event()
 
     def transform() -> None:
@@ -99,6 +103,19 @@ def _jitter(warehouse: Warehouse, process: psutil.Process, feed: "Feed", seconds
     )
 
 
+def _end(process: psutil.Process) -> Table:
+    """A container is given ten seconds; the daemon promises to be gone within five."""
+    start = time.perf_counter()
+    process.terminate()
+    process.wait(60)
+    took = time.perf_counter() - start
+    return Table(
+        "Stream: told to end by SIGTERM",
+        [("seconds until it was gone", f"{took:.2f} (5)")],
+        {"end_seconds": took},
+    )
+
+
 def _bytes(warehouse: Warehouse) -> Table:
     [(size, samples)] = warehouse.rows(
         "select sum(pg_total_relation_size(inhrelid)), "
@@ -125,7 +142,7 @@ def _peak(process: psutil.Process) -> int:
     return int(process.memory_info().rss)
 
 
-class Feed:
+class FeedProcess:
     """The other process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -143,20 +160,20 @@ class Feed:
 
 
 @contextmanager
-def _feed() -> Iterator[Feed]:
+def _feed() -> Iterator[FeedProcess]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.feed"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        yield Feed(process)
+        yield FeedProcess(process)
     finally:
         process.kill()
         process.communicate()
 
 
 @contextmanager
-def _daemon(warehouse: Warehouse, directory: Path, feed: Feed) -> Iterator[psutil.Process]:
+def _daemon(warehouse: Warehouse, directory: Path, feed: FeedProcess) -> Iterator[psutil.Process]:
     environment = {
         "WAREHOUSE_BITSO_STREAM_URL": feed.stream_url,
         "WAREHOUSE_BITSO_URL": feed.rest_url,
@@ -195,8 +212,4 @@ def _wait_until_in_step(warehouse: Warehouse) -> None:
 
 
 def _wait(warehouse: Warehouse, query: str, value: int) -> None:
-    deadline = time.monotonic() + 60
-    while not warehouse.rows(query, value):
-        if time.monotonic() > deadline:
-            raise TimeoutError(query)
-        time.sleep(0.5)
+    wait_for(lambda: warehouse.rows(query, value), query)

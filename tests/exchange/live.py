@@ -54,7 +54,7 @@ class Frame(NamedTuple):
         }
 
 
-class State(NamedTuple):
+class BookState(NamedTuple):
     """A book right after a sequence: its best levels, and how to get back before it."""
 
     sequence: int
@@ -112,7 +112,7 @@ class LiveBook:
 
     def __init__(self, market: Market, book: str, at: datetime, pace: Pace) -> None:
         self.book = book
-        self.history: dict[int, State] = {}
+        self.history: dict[int, BookState] = {}
         self._market = market
         self._pace = pace
         self._random = Random(f"{market.seed} {book}")
@@ -228,7 +228,7 @@ class LiveBook:
 
     def _remember(self, at: datetime, undo: list[tuple[str, Order | None]]) -> None:
         bids, asks = (self._sides[side].levels(side, TOP) for side in (BUY, SELL))
-        self.history[self.sequence] = State(self.sequence, at, bids, asks, undo)
+        self.history[self.sequence] = BookState(self.sequence, at, bids, asks, undo)
         if len(self.history) > self._pace.history:
             del self.history[next(iter(self.history))]
 
@@ -301,7 +301,7 @@ class LiveMarket:
             }
 
 
-def _as_json(state: State, following: State | None) -> dict[str, Any]:
+def _as_json(state: BookState, following: BookState | None) -> dict[str, Any]:
     return {
         "from": state.at.isoformat(),
         "until": following and following.at.isoformat(),

@@ -1,14 +1,11 @@
 """The sources aimed at a simulator, with a clock on which waiting takes no time."""
 
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import chain
 from typing import NamedTuple
 
 from loader.market import bitso, coincap, coingecko
 from loader.market.coingecko import Listing
-from loader.warehouse.settings import get_settings
 from loader.wire.rate_budget import Budget, LocalBudget, RateLimits
 from loader.wire.records import BadRecord, Body, Parsed, Record
 from loader.wire.session import Judge, Manners, PoliteSession
@@ -137,17 +134,3 @@ def collect(source: str, rig: SourcesRig) -> tuple[list[Record], list[BadRecord]
         # The value's own text, not another way to write it.
         assert any(record.payload in text for text in texts)
     return records, [one for one in parsed if isinstance(one, BadRecord)]
-
-
-@contextmanager
-def settings(**values: str) -> Iterator[None]:
-    """Settings for as long as the block lasts."""
-    before = dict(os.environ)
-    os.environ.update(values)
-    get_settings.cache_clear()
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        get_settings.cache_clear()

@@ -1,7 +1,6 @@
 """What the tests of Metabase share: a login that reads, the commands, and plain HTTP."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -10,7 +9,6 @@ from click.testing import CliRunner, Result
 from psycopg2 import sql
 
 from dashboards.cli import main
-from loader.warehouse.settings import get_settings
 from tests.conftest import Server, Warehouse
 from tests.waiting import LAST_RESORT_SECONDS
 
@@ -49,22 +47,6 @@ def _settings(sampled: Warehouse) -> dict[str, str]:
         "WAREHOUSE_METABASE_WAIT_SECONDS": str(LAST_RESORT_SECONDS),
         "WAREHOUSE_METABASE_TIMEOUT_SECONDS": str(LAST_RESORT_SECONDS),
     }
-
-
-@contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """The settings with these, and afterwards as they were."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    get_settings.cache_clear()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-        get_settings.cache_clear()
 
 
 def dashboards(*arguments: str) -> Result:

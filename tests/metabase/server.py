@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from tests.local_server import LocalServer, QuietHandler
 from tests.metabase.contract import RefusedError, check, document
-from tests.metabase.state import State
+from tests.metabase.state import MetabaseState
 from tests.waiting import LAST_RESORT_SECONDS
 
 _OPEN = {
@@ -28,7 +28,7 @@ _NO_WRITES = re.compile(r"/api/(session|dataset)|.*/query$")
 
 
 @dataclass
-class Faults:
+class MetabaseFaults:
     """What is to go wrong; `requests` are counted from when it is set."""
 
     # Requests from now that find it still starting.
@@ -68,8 +68,8 @@ class MetabaseStandIn:
         *,
         tags_as_list: bool = True,
     ) -> None:
-        self.state = State(file, tags_as_list=tags_as_list)
-        self.faults = Faults()
+        self.state = MetabaseState(file, tags_as_list=tags_as_list)
+        self.faults = MetabaseFaults()
         self.requests: list[str] = []
         self.writes: list[str] = []
         self.violations: list[str] = []

@@ -27,7 +27,7 @@ COMMON_PASSWORDS = {"password1", "metabase1", "123456", "qwerty1"}
 LOOKS_UNTIL_SYNCED = 1
 
 
-class State:
+class MetabaseState:
     """One Metabase; kept in a file, if there is one, after every write."""
 
     def __init__(self, file: Path | None = None, *, tags_as_list: bool = True) -> None:
@@ -483,7 +483,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat()
 
 
-_ANSWERS: dict[tuple[str, str], Callable[[State, Call], tuple[int, object]]] = {
+_ANSWERS: dict[tuple[str, str], Callable[[MetabaseState, Call], tuple[int, object]]] = {
     ("get", "/api/session/properties"): lambda state, _: (200, state._properties()),
     ("post", "/api/session"): lambda state, call: state._log_in(call.body),
     ("delete", "/api/session"): lambda state, _: state._log_out(),

@@ -1,7 +1,11 @@
 """Export then import gives the same observations, in every layout and format."""
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import pytest
 from loader.lake.export import export_lake
 from loader.lake.layouts import PRESETS, Format, layout_of
 from loader.lake.load import import_lake
-from loader.warehouse.errors import UsageError
+from loader.warehouse.errors import TransientError, UsageError
 from tests import market
 from tests.conftest import Server, Warehouse
 
@@ -118,3 +122,62 @@ def test_times_that_cannot_be_are_wrong_usage(
 def test_a_layout_that_is_none_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="not a layout"):
         layout_of(text)
+
+
+# ------------------------------------------------------------------ a place that has an address
+
+
+def test_an_address_of_files_is_written_through_pyarrow(source: Warehouse, tmp_path: Path) -> None:
+    run = export_lake(str(tmp_path / "by-name"), layout_of("date"), "csv", now=LATER)
+    source.rows("delete from ops.cursors")
+    root = tmp_path / "by-address"
+    root.mkdir()
+    # As in a bucket, nobody makes directories for an object.
+    for directory in {path.parent for path in (tmp_path / "by-name").rglob("*.csv")}:
+        (root / directory.relative_to(tmp_path / "by-name")).mkdir(parents=True, exist_ok=True)
+    export_lake(root.as_uri(), layout_of("date"), "csv", now=LATER)
+    assert digests(root) == digests(tmp_path / "by-name")
+    assert len(digests(root)) == run.detail["files"]
+
+
+def test_a_bucket_that_refuses_is_told_without_its_keys(source: Warehouse) -> None:
+    with refusing() as server:
+        address = f"s3://a-key:a-secret@bucket/lake?scheme=http&region=r&endpoint_override={server}"
+        with pytest.raises(TransientError, match="cannot be written") as told:
+            export_lake(address, layout_of("date"), "csv", now=LATER)
+    assert "a-secret" not in str(told.value)
+    assert "\n" not in str(told.value)
+    # Nothing counts as exported.
+    assert not source.rows("select 1 from ops.cursors")
+
+
+@pytest.mark.parametrize("address", ["s3://a-key:a-secret@", "nonsense://a-secret/path"])
+def test_an_address_that_is_none_is_wrong_usage(source: Warehouse, address: str) -> None:
+    with pytest.raises(UsageError, match="--to is not an address") as told:
+        export_lake(address, layout_of("date"), "csv", now=LATER)
+    assert "a-secret" not in str(told.value)
+    assert not source.rows("select 1 from ops.cursors")
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """Where a server takes no object."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(403)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_PUT = do_POST
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()

@@ -14,6 +14,7 @@ from loader.lake.load import import_lake
 from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger.runs import LedgerRun
 from tests.conftest import Warehouse
+from tests.ledger import counts
 
 HEADER = "orderbook_timestamp,book,bid,ask,spread"
 ONE = "2024-05-28T23:18:01+00:00,btc_mxn,1134190.5,1134999,0.071"
@@ -33,10 +34,6 @@ def write_parquet(root: Path, name: str, **columns: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
     return path
-
-
-def counts(run: LedgerRun) -> tuple[int, int, int, int]:
-    return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 
 def held(warehouse: Warehouse) -> list[Any]:

@@ -13,7 +13,6 @@ from loader.market.coingecko import Listing
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.connection import connect
-from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
@@ -65,11 +64,10 @@ JOBS = {
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    with Simulator(3, SimulatedClock(NOON, 0), rate_limited=False) as simulator:
-        # Bitso is the twentieth; the suite should not take ten times as long for the others.
-        del simulator.coingecko.exchange_ids[30:]
-        yield simulator
+def simulator(simulators: Simulator) -> Simulator:
+    # Bitso is the twentieth; the suite should not take ten times as long for the others.
+    del simulators.coingecko.exchange_ids[30:]
+    return simulators
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,13 @@ from loader.market.recording import replay
 from loader.operations.redrive import export_rows, redrive
 from loader.warehouse.errors import AlreadyRunningError, RefusedError, TransientError, UsageError
 from loader.warehouse.ledger.partitions import TimePartitions
-from loader.warehouse.ledger.runs import LedgerRun, single_flight
+from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.settings import PROJECT_ROOT
 from loader.wire.records import Body
 from tests.conftest import BIN, Warehouse
+from tests.ledger import counts
 from tests.market_files import NOON, line, minutes, order_book, record, ticker, tickers
 from tests.waiting import try_until_done, wait_for
 
@@ -46,10 +47,6 @@ def fingerprint(warehouse: Warehouse) -> dict[str, Any]:
         "select source, location, received_at, reason_code, raw from ops.quarantine order by 1,2,3"
     )
     return found
-
-
-def counts(run: LedgerRun) -> tuple[int, int, int, int]:
-    return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 
 def test_a_recording_becomes_rows_with_typed_columns_and_untouched_payload(

@@ -15,11 +15,12 @@ from loader.warehouse.postgres.connection import connect
 from loader.wire.records import Body, Record
 from tests.clocks import NOON, SimulatedClock
 from tests.conftest import Warehouse
+from tests.environment import settings
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY, PRO_KEY
 from tests.exchange.market import BOOKS, THIN_BOOK
 from tests.exchange.matrix import CASES, Case
-from tests.exchange.rig import SOURCES, SourcesRig, collect, settings
+from tests.exchange.rig import SOURCES, SourcesRig, collect
 from tests.exchange.server import Simulator
 
 ERRORS: dict[str, type[WarehouseError]] = {
@@ -28,12 +29,6 @@ ERRORS: dict[str, type[WarehouseError]] = {
     "not found": NotFoundError,
 }
 SECRETS = (DEMO_KEY, PRO_KEY, KEY)
-
-
-@pytest.fixture(scope="module")
-def simulators() -> Iterator[Simulator]:
-    with Simulator(3, SimulatedClock(NOON, 0), rate_limited=False) as simulator:
-        yield simulator
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from loader.operations.redrive import export_rows, redrive
 from loader.snapshots.load import load_snapshots
 from loader.warehouse.errors import RefusedError
-from loader.warehouse.ledger.runs import LedgerRun
 from tests.conftest import Warehouse
+from tests.ledger import counts
 from tests.snapshot_files import content, error_of, write
 
 
@@ -19,10 +19,6 @@ def deposit(identifier: int, amount: str = "1.5", user: str = "u") -> str:
 
 def load(path: Path) -> None:
     list(load_snapshots([path], allow_shrink=True))
-
-
-def counts(run: LedgerRun) -> tuple[int, int, int, int]:
-    return run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined
 
 
 def loaded(warehouse: Warehouse) -> list[tuple[int, str]]:

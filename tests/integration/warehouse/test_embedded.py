@@ -9,13 +9,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import psycopg2
 import pytest
 
-from loader.warehouse.errors import TerminalError
+from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.postgres.embedded import BIN, SUPERUSER, Embedded
 from loader.warehouse.settings import PROJECT_ROOT
 from tests.waiting import LAST_RESORT_SECONDS, wait_for
@@ -73,6 +74,40 @@ def test_it_recovers_after_a_kill(embedded: Embedded) -> None:
     postmaster.kill()
     psutil.wait_procs([postmaster, *workers], timeout=LAST_RESORT_SECONDS)
     assert _ask(embedded, embedded.start(), "select a from kept") == [(1,)]
+
+
+@pytest.fixture
+def recovering(embedded: Embedded) -> Path:
+    """The pid file of a server that says, as after a crash, that it is not ready yet."""
+    embedded.start()
+    file = embedded.data / "postmaster.pid"
+    file.write_text(file.read_text().replace("ready   ", "starting"))
+    assert embedded.running_port() is None
+    return file
+
+
+def test_a_start_waits_for_a_server_that_is_not_ready_yet(
+    embedded: Embedded, recovering: Path
+) -> None:
+    postmaster = _postmaster(embedded)
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(embedded.start)
+        with pytest.raises(TimeoutError):
+            started.result(timeout=1)
+        recovering.write_text(recovering.read_text().replace("starting", "ready   "))
+        assert _ask(embedded, started.result(timeout=20), "select 1") == [(1,)]
+    assert _postmaster(embedded) == postmaster
+
+
+@pytest.mark.usefixtures("recovering")
+def test_a_server_that_ends_before_it_is_ready_is_told(embedded: Embedded) -> None:
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(embedded.start)
+        with pytest.raises(TimeoutError):
+            started.result(timeout=1)
+        os.kill(_postmaster(embedded), signal.SIGKILL)
+        with pytest.raises(TransientError, match=r"is not ready; see .*server\.log$"):
+            started.result(timeout=20)
 
 
 def test_a_pid_that_another_process_has_taken_is_stale(embedded: Embedded) -> None:

@@ -11,15 +11,9 @@ import pytest
 
 from loader.warehouse.errors import TerminalError, TransientError
 from loader.wire.session import retry_after
-from tests.clocks import NOON, ManualClock, SimulatedClock
+from tests.clocks import NOON, ManualClock
 from tests.exchange.rig import SourcesRig
 from tests.exchange.server import Simulator
-
-
-@pytest.fixture(scope="module")
-def simulators() -> Iterator[Simulator]:
-    with Simulator(3, SimulatedClock(NOON, 0), rate_limited=False) as simulator:
-        yield simulator
 
 
 @pytest.fixture

@@ -120,6 +120,9 @@ def test_a_wide_spread_is_said() -> None:
 
 def test_what_was_too_little_to_measure_has_no_ratio() -> None:
     assert compared("help", [run(0)], [run(0)]).rows[1][3:] == ("-", "-", "-", "-")
+    rows = {row[0]: row[1:] for row in compared("help", [run(0.05)], [run(0.05)]).rows}
+    assert rows["CPU seconds of the server"] == ("0.05", "0.05", "-", "-", "-", "-")
+    assert rows["CPU seconds of the command"][2] == "1.00"
 
 
 def test_a_version_alone() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from loader.warehouse.errors import UsageError
 from loader.warehouse.settings import get_settings
-from tests.exchange.rig import settings
+from tests.environment import settings
 
 
 def test_books_are_a_list_with_commas() -> None:

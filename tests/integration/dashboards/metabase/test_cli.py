@@ -21,6 +21,7 @@ import pytest
 from dashboards.definitions import load_dashboards
 from dashboards.metabase import wanted
 from dashboards.questions import load_questions
+from tests import environment
 from tests.conftest import Server, Warehouse
 from tests.metabase import rig, shown
 from tests.metabase.rig import Client
@@ -69,7 +70,7 @@ def mb(
     with (
         rig.reader(server, sampled) as settings,
         MetabaseStandIn() as stand_in,
-        rig.environment({**settings, "WAREHOUSE_METABASE_URL": stand_in.url}),
+        environment.settings({**settings, "WAREHOUSE_METABASE_URL": stand_in.url}),
     ):
         rig.applied()
         client = Client(stand_in.url)

@@ -29,7 +29,7 @@ from dashboards.definitions import load_dashboards
 from dashboards.metabase import found, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
-from tests.metabase import rig
+from tests import environment
 from tests.metabase.difference import Call, differences
 from tests.metabase.rig import Client, Json, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
@@ -56,7 +56,7 @@ def metabase(request: pytest.FixtureRequest) -> Iterator[Client]:
             # The warehouse of the stand-in. A real Metabase has its own.
             settings = dict(request.getfixturevalue("reader"))
             settings["WAREHOUSE_METABASE_URL"] = stack.enter_context(MetabaseStandIn()).url
-        stack.enter_context(rig.environment(settings))
+        stack.enter_context(environment.settings(settings))
         applied()
         kept = get_settings()
         client = Client(kept.metabase_url)
@@ -165,7 +165,7 @@ def test_every_tile_answers(metabase: Client, board: str) -> None:
 
 @pytest.mark.usefixtures("metabase")
 def test_a_wrong_password_is_one_clear_line() -> None:
-    with rig.environment({"WAREHOUSE_METABASE_PASSWORD": "n0t-the-password"}):
+    with environment.settings({"WAREHOUSE_METABASE_PASSWORD": "n0t-the-password"}):
         done = dashboards("plan")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "does not take the password" in done.stderr
@@ -177,7 +177,7 @@ def calls(reader: dict[str, str]) -> list[Call]:
     """Every kind of call that we make, as the stand-in got them."""
     with (
         MetabaseStandIn() as stand_in,
-        rig.environment({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
+        environment.settings({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
     ):
         applied()
         for kind in ("collections", "cards", "dashboards"):

@@ -17,11 +17,11 @@ from dashboards.definitions import load_dashboards
 from dashboards.metabase import database, found, provision, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
-from tests.metabase import rig
+from tests import environment
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.sql import fill_in
-from tests.metabase.state import TRASH, State
+from tests.metabase.state import TRASH, MetabaseState
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def metabase(reader: dict[str, str], request: pytest.FixtureRequest) -> Iterator
     """A Metabase as it comes out of its box."""
     with (
         MetabaseStandIn(tags_as_list=getattr(request, "param", True)) as stand_in,
-        rig.environment({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
+        environment.settings({**reader, "WAREHOUSE_METABASE_URL": stand_in.url}),
     ):
         yield stand_in
 
@@ -223,7 +223,7 @@ def test_cut_off_at_any_request_it_is_finished_by_the_next_run(
     complete, count = everything(metabase), len(metabase.requests)
     cut_off = 0
     for request in range(1, count + 1):
-        metabase.state.data = State().data
+        metabase.state.data = MetabaseState().data
         metabase.faults.cut, metabase.faults.cut_is_before = request, is_before
         # A GET is tried again by itself.
         cut_off += dashboards("apply").exit_code == 75
