@@ -167,6 +167,9 @@ def test_a_user_who_may_not_create_roles_gets_one_line_and_the_rest_works(server
     assert warehouse.loader("snapshots", users).returncode == 0
     warehouse.dbt("run", "--select", "+users")
     assert warehouse.rows("select user_id from target.users") == [("abc",)]
+    server.drop(warehouse)
+    with closing(server.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("drop role plain")
 
 
 def test_roles_are_made_by_a_user_with_createrole(tmp_path: Path) -> None:
