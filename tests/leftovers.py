@@ -84,15 +84,17 @@ class Leftovers:
             kept = self._at_the_start | self._before
             for found in self._kept.values():
                 kept |= found
-            left = [*self._left(kept), *(self._new_in_project() if is_last else [])]
+            left = [*self._left(kept, GRACE_SECONDS), *(self._new_in_project() if is_last else [])]
             if left:
                 pytest.fail(f"left over after {item.nodeid}: {', '.join(left)}", pytrace=False)
 
-    def at_the_end(self) -> list[str]:
+    def at_the_end(self, *, is_cut_off: bool) -> list[str]:
         """What is left of everything, all fixtures being over, or cut off."""
         self._forget_database()
         stopped = [f"server in {home}" for home in _servers(self._home) if Embedded(home).stop()]
-        return [*stopped, *self._left(self._at_the_start), *self._new_in_project()]
+        # Nobody will end what a run that was cut off has begun.
+        left = self._left(self._at_the_start, 0 if is_cut_off else GRACE_SECONDS)
+        return [*stopped, *left, *self._new_in_project()]
 
     def _forget_database(self) -> None:
         if self._queries:
@@ -105,10 +107,10 @@ class Leftovers:
             names |= self._queries.names()
         return Found(self._processes.ours(), names)
 
-    def _left(self, kept: Found) -> list[str]:
+    def _left(self, kept: Found, grace: float) -> list[str]:
         """The names of what does not go by itself; processes among it are ended."""
         with contextlib.suppress(AssertionError):
-            wait_for(lambda: not (self._look() - kept), "an end", GRACE_SECONDS)
+            wait_for(lambda: not (self._look() - kept), "an end", grace)
         left = self._look() - kept
         told = left.told()
         for process in left.processes.values():
@@ -148,11 +150,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
     config.stash[_CHECK] = check = Leftovers(home, temporary)
     config.pluginmanager.register(check, "leftovers of a test")
+    # Whoever ends the run, as `timeout` does, does not end it in another way than Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_keyboard_interrupt() -> None:
     """Ctrl-C, once: a second one must not cut off the end of the fixtures."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -162,8 +167,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
         return (yield)
     finally:
         check = session.config.stash.get(_CHECK, None)
-        left = check.at_the_end() if check else []
-        if left and exitstatus != pytest.ExitCode.INTERRUPTED:
+        is_cut_off = exitstatus == pytest.ExitCode.INTERRUPTED
+        left = check.at_the_end(is_cut_off=is_cut_off) if check else []
+        if left and not is_cut_off:
             session.config.stash[_LEFT] = left
             session.exitstatus = exitstatus or pytest.ExitCode.TESTS_FAILED
 

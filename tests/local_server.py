@@ -69,7 +69,8 @@ class LocalServer(ThreadingHTTPServer):
         wait_for(lambda: not self._conversations, lambda: f"the end of {self._conversations}")
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Remember the conversation for as long as it lasts."""
+        """Remember the conversation for as long as it lasts: its end is `stop`'s business."""
+        threading.current_thread().name = f"conversation with {client_address}"
         self._conversations[threading.current_thread()] = request
         try:
             super().process_request_thread(request, client_address)
