@@ -45,14 +45,20 @@ class Clock:
 class Rig:
     """A daemon on a simulator."""
 
-    def __init__(self, warehouse: Warehouse, simulator: Simulator, spool: Path) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        simulator: Simulator,
+        spool: Path,
+        books: tuple[str, ...] = BOOKS,
+    ) -> None:
         self.warehouse = warehouse
         self.simulator = simulator
         self.clock = Clock(simulator.clock)
         budget = LocalBudget("bitso", RateLimits(600), self.clock)
         environment = simulator.environment
         self.stream = Stream(
-            BOOKS,
+            books,
             url=environment["WAREHOUSE_BITSO_STREAM_URL"],
             rest=lambda: bitso.Bitso(
                 PoliteSession(
@@ -171,6 +177,24 @@ def test_a_connection_that_ends_is_opened_anew(rig: Rig, fault: dict[str, Any]) 
     assert rig.simulator.stream
     assert rig.simulator.stream.counts["handshakes"] == 4
     assert rig.simulator.stream.counts["refused"] == 2
+
+
+def test_a_book_that_bitso_refuses_is_told_and_the_others_go_on(
+    warehouse: Warehouse, simulator: Simulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig = Rig(warehouse, simulator, tmp_path / "spool", (*BOOKS, "none_mxn"))
+    others = [rig.stream.books[name] for name in BOOKS]
+
+    async def live() -> None:
+        running = asyncio.create_task(rig.stream.run())
+        await rig.until(lambda: rig.stream.books["none_mxn"].detail)
+        await rig.until(lambda: all(book.book for book in others))
+        rig.stream.stop()
+        await running
+
+    asyncio.run(live())
+    assert rig.stream.books["none_mxn"].detail == "This book is not supported - none_mxn"
+    assert caplog.text.count("Bitso refuses: ") == 1
 
 
 def test_silence_is_no_observation_and_ends_the_connection(rig: Rig) -> None:
