@@ -149,18 +149,39 @@ def test_a_file_that_is_none_is_refused_and_the_others_load(
     assert [row[4] for row in held(warehouse)] == ["good.csv"]
 
 
-def test_a_big_file_that_breaks_off_leaves_nothing_of_itself(
+def test_a_run_that_is_refused_whole_leaves_the_next_ones_alone(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lake_import, "RUN_FILES", 1)
+    write(tmp_path, "a.csv", "<html>")
+    write(tmp_path, "b.csv", ONE)
+    with pytest.raises(RefusedError, match="1 of 2 files refused"):
+        list(import_lake(tmp_path))
+    assert [row[4] for row in held(warehouse)] == ["b.csv"]
+    assert warehouse.rows("select status, rows_inserted from ops.runs order by run_id") == [
+        ("refused", 0), ("succeeded", 1),
+    ]  # fmt: skip
+
+
+def test_a_big_file_that_breaks_off_leaves_nothing_of_itself(
+    warehouse: Warehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(lake_import, "BATCH_ROWS", 10)
     monkeypatch.setattr("loader.lake.reading.CHUNK_BYTES", 1000)
     monkeypatch.setattr("loader.lake.reading.LONGEST_LINE", 2000)
     write(tmp_path, "a.csv", ONE)
-    lines = [TWO.replace(":02+", f":{n % 60:02}+").replace("18", f"{n // 60}") for n in range(600)]
+    lines = [
+        TWO.replace(":02+", f":{n % 60:02}+").replace("18", f"{n // 60:02}") for n in range(600)
+    ]
     write(tmp_path, "b.csv", *lines, "x" * 9000)
     write(tmp_path, "c.csv", TWO)
     with pytest.raises(RefusedError, match="1 of 3 files"):
         list(import_lake(tmp_path))
+    # Refused for its end, when much of it had been written.
+    assert "b.csv: a line of over" in caplog.text
     assert [row[4] for row in held(warehouse)] == ["a.csv", "c.csv"]
     assert warehouse.rows("select rows_read, rows_inserted from ops.runs") == [(2, 2)]
 

@@ -52,10 +52,10 @@ class DaemonRig:
         self.spool = spool
         self.stream = self._stream(check_seconds=20)
 
-    def _stream(self, check_seconds: float) -> Stream:
+    def _stream(self, check_seconds: float, books: tuple[str, ...] = BOOKS) -> Stream:
         environment = self.simulator.environment
         return Stream(
-            BOOKS,
+            books,
             url=environment["WAREHOUSE_BITSO_STREAM_URL"],
             rest=lambda: bitso.Bitso(PromptSession(self.clock), environment["WAREHOUSE_BITSO_URL"]),
             spool=Spool(self.spool),
@@ -63,6 +63,10 @@ class DaemonRig:
             options=Options(depth=5, check_seconds=check_seconds),
             clock=self.clock,
         )
+
+    def watch(self, books: tuple[str, ...]) -> None:
+        """Stream other books."""
+        self.stream = self._stream(check_seconds=20, books=books)
 
     def never_check(self) -> None:
         """Do without the look at the ticker: silence is to be noticed by itself."""
@@ -193,6 +197,25 @@ def test_a_connection_that_ends_is_opened_anew(rig: DaemonRig, fault: dict[str, 
     assert rig.simulator.stream
     assert rig.simulator.stream.counts["handshakes"] == 4
     assert rig.simulator.stream.counts["refused"] == 2
+
+
+def test_a_book_that_bitso_refuses_is_told_and_the_others_go_on(
+    rig: DaemonRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.watch((*BOOKS, "none_mxn"))
+    others = [rig.stream.books[name] for name in BOOKS]
+
+    async def live() -> None:
+        running = asyncio.create_task(rig.stream.run())
+        await rig.until(lambda: rig.stream.books["none_mxn"].detail)
+        await rig.until(lambda: all(book.book for book in others))
+        rig.stream.stop()
+        rig.clock.let_go()
+        await running
+
+    asyncio.run(live())
+    assert rig.stream.books["none_mxn"].detail == "This book is not supported - none_mxn"
+    assert caplog.text.count("Bitso refuses: ") == 1
 
 
 def test_silence_is_no_observation_and_ends_the_connection(rig: DaemonRig) -> None:

@@ -239,3 +239,22 @@ def test_as_a_plain_user() -> None:
         assert int(done.stdout) > 0
     finally:
         subprocess.run(["rm", "-rf", str(home)], check=True)
+
+
+def test_init_makes_the_database_on_a_server_of_its_own(embedded: Embedded) -> None:
+    nothing_set = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("WAREHOUSE_") or key == "WAREHOUSE_ENV_FILE"
+    }
+    home = str(embedded.home)
+    for _ in range(2):
+        done = subprocess.run(
+            [Path(sys.executable).with_name("loader"), "init"],
+            env={**nothing_set, "WAREHOUSE_HOME": home, "WAREHOUSE_PROFILES_DIR": home},
+            cwd="/", capture_output=True, text=True, check=False, timeout=200,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+    port = embedded.running_port()
+    assert port is not None
+    assert _ask(embedded, port, "select datname from pg_database where datname = 'warehouse'")
