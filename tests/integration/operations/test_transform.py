@@ -6,7 +6,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def once(server: Server, lake: Path) -> tuple[Warehouse, Digests]:
+def once(server: Server, lake: Path) -> Iterator[tuple[Warehouse, Digests]]:
     """All of it once, in its order, modelled in one go: what all others are held against."""
     warehouse = server.database("replay_once", "migrated")
     for load in in_order(lake):
@@ -88,7 +88,8 @@ def once(server: Server, lake: Path) -> tuple[Warehouse, Digests]:
     found = digests(warehouse)
     # There is something to get wrong.
     assert {table for table, (rows, _) in found.items() if not rows} <= {"target.unknown"}
-    return warehouse, found
+    yield warehouse, found
+    server.drop(warehouse)
 
 
 def in_order(lake: Path) -> list[Load]:
