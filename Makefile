@@ -70,7 +70,7 @@ bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: 50 minutes)
 
 coverage: .venv/dev.stamp ## Lines and branches that the tests reach, child processes included
 	@rm -rf .coverage; mkdir .coverage
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope; echo $$? > .coverage/exit
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder; echo $$? > .coverage/exit
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet
 	@$(BIN)/coverage html --quiet --skip-covered
