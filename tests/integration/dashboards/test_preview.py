@@ -204,7 +204,7 @@ def test_filters_and_sql_are_told(page: Page) -> None:
     assert "book: btc_mxn" in panel.locator(".given").inner_text()
     assert not panel.locator("pre").is_visible()
     panel.locator("summary").click()
-    assert "lower('btc_mxn')" in panel.locator("pre").inner_text()
+    assert "book_named('btc_mxn')" in panel.locator("pre").inner_text()
     panel.locator("summary").click()
 
 
