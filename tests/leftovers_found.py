@@ -78,6 +78,9 @@ class Processes:
         return dict(self._ours)
 
     def _is_ours(self, process: psutil.Process) -> bool:
+        if process.name() == "postgres" == psutil.Process(process.ppid()).name():
+            # Those of an embedded server come and go with its work; it stands for them.
+            return False
         if process.ppid() in self._ours:
             return True
         if process.ppid() == os.getpid():
