@@ -104,6 +104,9 @@ class Warehouse:
             WAREHOUSE_DB=self.where.db,
             WAREHOUSE_PROFILES_DIR=str(self.directory),
             DBT_PROFILES_DIR=str(self.directory),
+            # dbt would write into the project.
+            DBT_TARGET_PATH=str(self.directory.parent / "dbt_target"),
+            DBT_LOG_PATH=str(self.directory / "dbt_logs"),
         )
         get_settings.cache_clear()
 

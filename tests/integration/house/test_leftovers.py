@@ -94,6 +94,8 @@ def start(directory: Path, code: str, *options: str) -> subprocess.Popen[str]:
          "--rootdir", directory, "--basetemp", directory / "base", *options, file],
         cwd=PROJECT_ROOT, start_new_session=True, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # A shell's background job ignores Ctrl-C, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )  # fmt: skip
 
 
