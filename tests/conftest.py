@@ -36,7 +36,7 @@ from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.dbt_in_process import run_dbt
 from tests.waiting import LAST_RESORT_SECONDS
 
-pytest_plugins = ["tests.leftovers"]
+pytest_plugins = ["tests.in_memory", "tests.leftovers"]
 BIN = Path(sys.executable).parent
 COMMANDS = {"loader": loader, "dashboards": dashboards}
 # What somebody has in .env is no business of the tests.

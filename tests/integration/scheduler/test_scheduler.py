@@ -310,7 +310,6 @@ def test_at_the_start_what_is_late_runs_once(box: Box, warehouse: Warehouse) -> 
     box.set(
         **where, **nowhere, WAREHOUSE_HTTP_ATTEMPTS="1", WAREHOUSE_INBOX=str(inbox),
         WAREHOUSE_LAKE=str(box.directory / "lake"),
-        DBT_TARGET_PATH=str(box.directory / "target"), DBT_LOG_PATH=str(box.directory / "logs"),
     )  # fmt: skip
     process = box.start("scheduler.catch_up", **box.environment)
     assert end_of(process) == (0, "", "")
