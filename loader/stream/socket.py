@@ -168,7 +168,7 @@ class FrameSocket:
 
     async def _watch(self) -> NoReturn:
         while True:
-            # In this order: the sum is exactly where the last pause ended, and no rest is left of it.
+            # In this order the sum is exactly where the last pause ended: no rest is left of it.
             left = self._heard_at + SILENT_SECONDS - self._clock.monotonic()
             if left <= 0:
                 raise _LeaveError(f"nothing was heard for {SILENT_SECONDS:.0f} s")
