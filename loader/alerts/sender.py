@@ -26,7 +26,7 @@ from loader.alerts.message import headline, message
 from loader.alerts.plan import Delivery, DeliveryLimits, Episode, plan, retry_at
 from loader.warehouse.errors import AlreadyRunningError, TransientError
 from loader.warehouse.ledger import deliveries
-from loader.warehouse.ledger.runs import LedgerRun, ledger_run, single_flight
+from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
 from loader.warehouse.postgres.connection import connect, database_error, interruptible
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import Terminated, end_if_told
@@ -288,9 +288,7 @@ def deliver() -> tuple[LedgerRun, Tally]:
     another sender is at work.
     """
     with (
-        interruptible(),
-        contextlib.closing(connect("loader")) as connection,
-        single_flight(connection, JOB),
+        exclusive(JOB) as connection,
         ledger_run(connection, JOB, {}) as run,
     ):
         sender = Sender()
