@@ -78,6 +78,9 @@ def market(seed: int, hours: float = 3) -> list[Quote]:
                 bid = ask - ask * pct / 100
                 shift = timedelta(microseconds=chance.choice((0, 0, 0, 400_000)))
                 quotes.append(Quote(book, at + shift, feed, bid, ask))
+                while chance.random() < 0.08:  # seen again in the same instant
+                    other = Decimal(chance.choice(("0.05", "0.15", "0.6", "3", "-1")))
+                    quotes.append(Quote(book, at + shift, feed, ask - ask * other / 100, ask))
                 if chance.random() < 0.02:  # nobody sells
                     quotes.append(Quote(book, at + shift, feed, bid, None))
     return quotes
@@ -147,7 +150,7 @@ def digests(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, tuple[int,
 
 
 def primary(quotes: Iterable[Quote]) -> dict[str, list[Quote]]:
-    """By book in order of time: different quotes of two sides, of each second's best feed."""
+    """By book in order of time: of each second's best feed, the widest quote of each instant."""
     seconds: dict[tuple[str, datetime], list[Quote]] = defaultdict(list)
     for quote in set(quotes):
         if quote.bid is not None and quote.ask is not None:
@@ -156,8 +159,12 @@ def primary(quotes: Iterable[Quote]) -> dict[str, list[Quote]]:
     for (book, _), rivals in seconds.items():
         feed = min((each.feed for each in rivals), key=RANKS.index)
         best[book] += [each for each in rivals if each.feed == feed]
-    return {book: sorted(chosen, key=lambda q: (q.at, q.bid, q.ask))
-            for book, chosen in best.items()}  # fmt: skip
+    return {book: _one_an_instant(chosen) for book, chosen in best.items()}
+
+
+def _one_an_instant(quotes: list[Quote]) -> list[Quote]:
+    in_order = sorted(quotes, key=lambda quote: (quote.at, -quote.spread, quote.bid, quote.ask))
+    return [next(group) for _, group in groupby(in_order, lambda quote: quote.at)]
 
 
 def episodes(quotes: list[Quote], thresholds: Iterable[Threshold]) -> list[tuple[Any, ...]]:

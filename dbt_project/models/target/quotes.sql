@@ -50,19 +50,7 @@ quotes_of_touched_seconds as (
 
 ),
 
-ranked as (
-
-    select
-        quotes_of_touched_seconds.*,
-        rank() over (
-            partition by
-                quotes_of_touched_seconds.book,
-                {{ start_of('second', 'quotes_of_touched_seconds.quoted_at') }}
-            order by {{ feed_rank('quotes_of_touched_seconds.feed') }}
-        ) = 1 as is_primary
-    from quotes_of_touched_seconds
-
-),
+{{ quotes_ranked('quotes_of_touched_seconds') }},
 
 changed as (
 
@@ -75,7 +63,7 @@ changed as (
         ---------- numerics
         ranked.bid,
         ranked.ask,
-        {{ spread_of('ranked.bid', 'ranked.ask') }} as spread,
+        ranked.spread,
         -- A replay is later than all that is modelled already.
         {{ latest_cut() }}{{ ' + 1' if is_replay() }} as changed_in,
 

@@ -66,6 +66,36 @@ def test_an_old_lake_joins_the_marts(warehouse: Warehouse, tmp_path: Path) -> No
     assert warehouse.rows("select * from marts.spread_observations order by 1, 2, 3, 4") == before
 
 
+def test_two_quotes_of_one_instant_are_one_observation(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    lines = [
+        f"2024-03-02 10:00:0{second},btc_mxn,{bid},100,"
+        for second, bids in enumerate([(99.99, 99), (99.6, 99.7), (99.99, 99.98), (98, 98)])
+        for bid in bids
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([HEADER, *lines, ""]))
+    done = warehouse.loader("lake", "import", tmp_path)
+    assert "7 rows loaded, 1 duplicate" in done.stdout
+    build(warehouse)
+    assert warehouse.rows("select count(*) from target.quotes") == [(7,)]
+    assert warehouse.rows(
+        "select opened_at, closed_at, observations from marts.spread_alerts "
+        "where threshold_pct = 0.1 order by 1"
+    ) == [
+        (moment(0), moment(2), 2),
+        (moment(3), None, 1),
+    ]
+    assert warehouse.rows(
+        "select observations, breaches from marts.spread_hourly where threshold_pct = 0.5"
+    ) == [(4, 2)]
+
+
+def moment(second: int) -> datetime:
+    """A second of the test above."""
+    return datetime(2024, 3, 2, 10, 0, second, tzinfo=UTC)
+
+
 def test_mended_rows_are_loaded_once(warehouse: Warehouse, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "bid,ask,orderbook_timestamp,book\n"

@@ -93,6 +93,37 @@ def test_shuffled_split_late_and_repeated_rows_make_the_same_marts(
     check(watched, quotes)
 
 
+def test_init_heals_what_two_quotes_of_one_instant_have_stopped(watched: Warehouse) -> None:
+    quotes = market.market(6)
+    market.load(watched, quotes)
+    market.build(watched)
+    expected = market.digests(watched, TABLES)
+    # As the version before left it: all quotes of the best feed are primary, hours have counted
+    # them, and the alerts were never made.
+    twins = watched.rows(
+        "update target.quotes as quotes set is_primary = true from target.quotes as twins "
+        "where not quotes.is_primary and twins.is_primary "
+        "and (quotes.book, quotes.quoted_at, quotes.feed) "
+        "= (twins.book, twins.quoted_at, twins.feed) returning quotes.book"
+    )
+    assert len(twins) > 10
+    watched.rows(
+        "update marts.spread_hourly as hours set observations = observations + 1 where exists ("
+        "select from target.quotes where book = hours.book and is_primary and quoted_at >= hour "
+        "and quoted_at < hour + interval '1 hour' group by quoted_at having count(*) > 1)"
+    )
+    watched.rows("delete from marts.spread_alerts")
+    watched.rows(
+        "delete from staging.stg_pipeline__progress where model_name = 'spread_alerts'"
+    )
+    watched.rows("delete from ops.migrations where name like '0010%'")
+    assert market.digests(watched, TABLES) != expected
+    assert watched.call("loader", "init").returncode == 0
+    market.build(watched)
+    healed = market.digests(watched, TABLES)
+    assert healed == expected
+
+
 def test_what_is_unchanged_is_not_touched(watched: Warehouse) -> None:
     quotes = market.market(3)
     market.load(watched, quotes)

@@ -42,19 +42,7 @@ fresh_quotes as (
 
 ),
 
-ranked_quotes as (
-
-    select
-        fresh_quotes.*,
-        rank() over (
-            partition by
-                fresh_quotes.book,
-                {{ start_of('second', 'fresh_quotes.quoted_at') }}
-            order by {{ feed_rank('fresh_quotes.feed') }}
-        ) as place
-    from fresh_quotes
-
-),
+{{ quotes_ranked('fresh_quotes') }},
 
 -- After everything that is modelled.
 ranges as (
@@ -72,18 +60,17 @@ ranges as (
 observations as (
 
     select
-        ranked_quotes.book,
+        ranked.book,
         modelled.modelled_until + interval '1 microsecond' as range_start,
-        ranked_quotes.quoted_at as observed_at,
-        ranked_quotes.feed,
-        ranked_quotes.bid,
-        ranked_quotes.ask,
-        {{ spread_of('ranked_quotes.bid', 'ranked_quotes.ask') }} as spread,
+        ranked.quoted_at as observed_at,
+        ranked.feed,
+        ranked.bid,
+        ranked.ask,
+        ranked.spread,
         cast(null as bigint) as context_rank
-    from ranked_quotes
+    from ranked
     cross join modelled
-    -- Not `= 1`: of that Postgres expects so few that it joins one by one.
-    where ranked_quotes.place < 2
+    where ranked.is_primary
     union all
     select * from context
 
