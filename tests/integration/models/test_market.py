@@ -113,9 +113,7 @@ def test_init_heals_what_two_quotes_of_one_instant_have_stopped(watched: Warehou
         "and quoted_at < hour + interval '1 hour' group by quoted_at having count(*) > 1)"
     )
     watched.rows("delete from marts.spread_alerts")
-    watched.rows(
-        "delete from staging.stg_pipeline__progress where model_name = 'spread_alerts'"
-    )
+    watched.rows("delete from staging.stg_pipeline__progress where model_name = 'spread_alerts'")
     watched.rows("delete from ops.migrations where name like '0010%'")
     assert market.digests(watched, TABLES) != expected
     assert watched.call("loader", "init").returncode == 0
