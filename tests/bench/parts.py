@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import alerts, answers, files, lake, load, market, stream
+from tests.bench import alerts, answers, files, lake, load, market, stream, wire
 from tests.bench.figures import Table
 
 Scale = Mapping[str, int]
@@ -116,7 +116,11 @@ PARTS: tuple[Part, ...] = (
     ),
     Baseline(
         "alerts", "from a row to the message", alerts.alerts,
-        full={"seconds": 60, "idle_seconds": 30}, quick={"seconds": 12, "idle_seconds": 5},
+        full={"seconds": 600, "idle_seconds": 30}, quick={"seconds": 12, "idle_seconds": 5},
+    ),
+    Baseline(
+        "wire", "from a change on the wire to the message", wire.wire,
+        full={"seconds": 600}, quick={"seconds": 20},
     ),
     Baseline(
         "stream", "54 books: throughput, memory, punctuality", stream.stream,

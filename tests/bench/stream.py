@@ -4,6 +4,7 @@ The frames come from another process over a real WebSocket; the daemon is the co
 run, samples every second and writes to a real Postgres meanwhile.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,8 +33,8 @@ def stream(stage: Stage, *, frames: int, seconds: int) -> Iterator[Table]:
     with stage.warehouse() as warehouse:
         warehouse.dbt("seed")
         market.build(warehouse)
-        with _feed() as feed, _daemon(warehouse, stage.directory, feed) as process:
-            _wait_until_in_step(warehouse)
+        with pumping() as feed, daemon(warehouse, stage.directory, feed) as process:
+            wait_until_in_step(warehouse)
             yield _throughput(process, feed, frames)
             _wait_until_seen(warehouse, frames)
             yield _jitter(warehouse, process, feed, seconds)
@@ -152,15 +154,24 @@ class FeedProcess:
 
     def send(self, frames: int, a_second: float = 0) -> float:
         """Have frames sent; returns the seconds that it took."""
+        return float(self._told(f"{frames} {a_second} 0")["seconds"])
+
+    def send_wide(self, frames: int, a_second: float, each: float) -> list[tuple[str, float]]:
+        """Frames with a wide book each so many seconds: which one, and when it was sent."""
+        return [(book, at) for book, at in self._told(f"{frames} {a_second} {each}")["wide"]]
+
+    def _told(self, line: str) -> dict[str, Any]:
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(f"{frames} {a_second}\n")
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
 
 @contextmanager
-def _feed() -> Iterator[FeedProcess]:
+def pumping() -> Iterator[FeedProcess]:
+    """The pump of books."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.feed"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -173,7 +184,8 @@ def _feed() -> Iterator[FeedProcess]:
 
 
 @contextmanager
-def _daemon(warehouse: Warehouse, directory: Path, feed: FeedProcess) -> Iterator[psutil.Process]:
+def daemon(warehouse: Warehouse, directory: Path, feed: FeedProcess) -> Iterator[psutil.Process]:
+    """`loader stream`, which hears the pump."""
     environment = {
         "WAREHOUSE_BITSO_STREAM_URL": feed.stream_url,
         "WAREHOUSE_BITSO_URL": feed.rest_url,
@@ -203,7 +215,8 @@ def _wait_until_seen(warehouse: Warehouse, frames: int) -> None:
     )
 
 
-def _wait_until_in_step(warehouse: Warehouse) -> None:
+def wait_until_in_step(warehouse: Warehouse) -> None:
+    """All books are sampled."""
     _wait(
         warehouse,
         "select received_at from raw.bitso_order_books group by 1 having count(*) = %s",
