@@ -41,10 +41,10 @@ def alerts(stage: Stage, *, seconds: int, idle_seconds: int) -> Iterator[Table]:
     with stage.warehouse() as warehouse:
         warehouse.dbt("seed")
         began = datetime.now(UTC) - timedelta(seconds=BACKLOG_SECONDS)
-        market.load(warehouse, _calm(began, 1))
+        market.load(warehouse, calm(began, 1))
         market.build(warehouse)
         # What the follower judges by itself: all since dbt last ran.
-        market.load(warehouse, _calm(began + timedelta(seconds=1), BACKLOG_SECONDS - 1))
+        market.load(warehouse, calm(began + timedelta(seconds=1), BACKLOG_SECONDS - 1))
         with receiver() as hook, follower(warehouse, hook) as process:
             idle = _cpu(process, idle_seconds)
             with transforming(warehouse) as codes:
@@ -97,7 +97,8 @@ def _while_ticking(
     return loads[0], committed
 
 
-def _calm(since: datetime, seconds: int) -> list[market.Quote]:
+def calm(since: datetime, seconds: int) -> list[market.Quote]:
+    """A second after the other of all books, none of them wide."""
     return [
         market.Quote(
             book, since + timedelta(seconds=second), "stream", Decimal(9999), Decimal(10_000)
