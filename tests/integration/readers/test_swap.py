@@ -11,6 +11,8 @@ from unittest import mock
 
 import pytest
 
+from dashboards import answers
+from dashboards.preview import hold_marts
 from loader.operations import transform
 from loader.operations.dbt import run_dbt
 from loader.warehouse.postgres.connection import connect
@@ -291,3 +293,21 @@ def test_a_transform_that_readers_hold_up_may_be_tried_again(built: Warehouse) -
     assert last.startswith("loader: dbt: Database Error in model user_logins")
     assert last.endswith("try again later")
     assert built.rows("select status from ops.runs order by run_id desc limit 1") == [("failed",)]
+
+
+def test_a_page_that_shows_one_moment_does_not_lose_a_table_to_a_swap(built: Warehouse) -> None:
+    swap = threading.Thread(
+        target=built.dbt, args=("run", "--full-refresh", "--select", "user_logins", "quotes")
+    )
+    with answers.reading() as connection, connection.cursor() as cursor:
+        hold_marts(connection)
+        cursor.execute("select count(*) from marts.daily_active_users")
+        swap.start()
+        wait_for(
+            lambda: not swap.is_alive() or len(built.rows(TRYING)) == 2, "swaps that try again"
+        )
+        for table in ("user_logins", "spread_observations"):
+            cursor.execute(f"select count(*) > 0 from marts.{table}")
+            assert cursor.fetchall() == [(True,)]
+    swap.join()
+    assert built.rows(LEFT_BEHIND) == []
