@@ -145,6 +145,41 @@ def test_what_differs_becomes_what_it_should_be(built: Warehouse) -> None:
     ] == ["reference.spread_thresholds"]
 
 
+KINDS = [
+    pytest.param("shared_markets", "r", id="a table"),
+    pytest.param("spread_hourly", "r", id="an incremental one"),
+    pytest.param("book_names", "v", id="a view"),
+]
+
+
+@pytest.mark.parametrize(("model", "kind"), KINDS)
+def test_what_was_of_another_kind_is_swapped_as_well(
+    built: Warehouse, model: str, kind: str
+) -> None:
+    before, rows = relations(built), contents(built)
+    other = "table" if kind == "v" else "view"
+    built.rows(
+        f"""
+        set role warehouse_transformer;
+        alter table marts.{model} rename to origin;
+        create {other} marts.{model} as select * from marts.origin;
+        create view marts.reader as select * from marts.{model}
+        """
+    )
+    reads = "select count(*) from marts.reader"
+    found = built.rows(reads)
+    with RestlessReader(built) as reader:
+        # All of them: whatever read the one before reads this one afterwards.
+        built.dbt(*BUILD)
+    assert reader.misses == []
+    assert built.rows(reads) == found
+    built.rows("drop view marts.reader")
+    built.rows(f"drop {'view' if kind == 'v' else 'table'} marts.origin")
+    assert all_but_ids(relations(built)) == all_but_ids(before)
+    assert contents(built) == rows
+    assert built.rows(LEFT_BEHIND) == []
+
+
 def test_grants_and_options_given_by_hand_are_kept(built: Warehouse) -> None:
     for change in (
         "grant select on marts.user_logins to public",
