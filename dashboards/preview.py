@@ -14,6 +14,7 @@ from typing import Any
 import jinja2
 import psycopg2
 import vl_convert
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from dashboards.answers import Glimpse, Kind, glimpse, reading
@@ -23,6 +24,7 @@ from dashboards.export import whole_file
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.postgres.connection import database_error
+from loader.warehouse.postgres.statements import statement
 
 # Metabase draws as many rows, and nobody reads more.
 CHART_ROWS = 2000
@@ -74,7 +76,7 @@ class Sheet:
 def preview(path: Path, dashboards: Iterable[Dashboard]) -> list[str]:
     """Write the page, whole or not at all; returns what went wrong in tiles, one line each."""
     with reading() as connection:
-        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+        hold_marts(connection)
         with connection:
             sheets = [_sheet(connection, dashboard) for dashboard in dashboards]
     with whole_file(path) as out:
@@ -85,6 +87,24 @@ def preview(path: Path, dashboards: Iterable[Dashboard]) -> list[str]:
         for panel in sheet.panels
         if panel.error and panel.question
     ]
+
+
+def hold_marts(connection: Connection) -> None:
+    """Begin the one transaction, in which every query sees the same moment.
+
+    The locks come before its first query, which fixes what it sees: a table that dbt swaps in
+    later would be found by its name and look empty, because its rows are newer than that.
+    """
+    connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
+    with connection.cursor() as cursor:
+        cursor.execute(statement(__package__, "held_relations"))
+        names = [sql.Identifier("marts", name) for (name,) in cursor]
+        connection.commit()
+        if names:
+            # With a view, Postgres locks what it reads.
+            cursor.execute(
+                sql.SQL("lock table {} in access share mode").format(sql.SQL(", ").join(names))
+            )
 
 
 def _page(sheets: list[Sheet]) -> str:

@@ -47,7 +47,8 @@ MEASURED = {key: value for key, value in os.environ.items() if key.startswith("C
 
 # Two workers share the tests, a module at a time: the last of them must be short ones.
 LONGEST_FIRST = (
-    "operations/test_transform.py", "models/test_market.py", "models/test_users.py",
+    "operations/test_transform.py", "readers/test_readers.py", "models/test_market.py",
+    "models/test_users.py", "readers/test_swap.py",
     "scheduler/test_scheduler.py", "lake/test_models.py", "metabase/test_provision.py",
     "models/test_coverage.py", "snapshots/test_faults.py", "snapshots/test_load.py",
     "warehouse/test_privileges.py", "alerts/test_report.py", "alerts/test_alerts.py",

@@ -3,21 +3,26 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from loader.warehouse.errors import TerminalError
+from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 # dbt puts the time in front of its lines.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
 _ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
+# What the project says of a table that readers hold for too long (macro swap_sql).
+_HELD = "is held by others"
 
 
 def run_dbt(*arguments: str) -> None:
-    """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of."""
+    """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of.
+
+    Raises TransientError where it complains of readers alone, who hold what it would replace.
+    """
     process = subprocess.Popen(
         [
             Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments,
@@ -30,25 +35,27 @@ def run_dbt(*arguments: str) -> None:
     assert process.stdout
     lines: list[str] = []
     try:
-        for line in process.stdout:
-            sys.stderr.write(line)
-            lines.append(_STAMP.sub("", line).strip())
+        with process.stdout as output:
+            for line in output:
+                sys.stderr.write(line)
+                lines.append(_STAMP.sub("", line).strip())
     except BaseException:
         process.terminate()
         raise
     finally:
         code = process.wait()
     if code:
-        raise TerminalError(f"dbt: {_complaint(lines) or f'exit code {code}'}")
+        complaints = list(_complaints(lines)) or [f"exit code {code}"]
+        is_held = all(_HELD in complaint for complaint in complaints)
+        raise (TransientError if is_held else TerminalError)(f"dbt: {complaints[0]}")
 
 
-def _complaint(lines: Iterable[str]) -> str:
-    """The first error of dbt's in one line."""
+def _complaints(lines: Iterable[str]) -> Iterator[str]:
+    """The errors of dbt's, each in one line."""
     left = iter(lines)
     for line in left:
         if _ERROR.match(line):
-            return f"{line}: {next(left, '')}"
-    return ""
+            yield f"{line}: {next(left, '')}"
 
 
 def provide_functions() -> None:

@@ -1,19 +1,29 @@
 """The schema of raw and ops, brought up to date by numbered files that are applied once."""
 
 import contextlib
+import time
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import psycopg2
+from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.postgres.connection import connect, endpoint, open_connection
+from loader.warehouse.errors import TransientError
+from loader.warehouse.postgres.connection import connect, endpoint, open_connection, transaction
 from loader.warehouse.postgres.embedded import create_database
 from loader.warehouse.settings import get_settings
+
+# A migration that waits for a lock has all who come after it wait, too. It asks for so long, which
+# is less than Postgres waits before it looks for a deadlock, and then again later.
+_LOCK_SECONDS = 0.5
+_PAUSES = (0.1, 0.2, 0.5, 1, 2, 5, 5, 5, 10, 10, 10, 10)
 
 
 def migrate() -> list[str]:
     """Bring the schema up to date, each migration in a transaction of its own.
 
-    Returns the names of those applied now. Two callers at once take turns.
+    Returns the names of those applied now. Two callers at once take turns. Raises TransientError
+    where somebody holds what a migration changes, and does not let go of it.
     """
     _ensure_database()
     applied = []
@@ -31,11 +41,25 @@ def migrate() -> list[str]:
         for file in sorted(files.iterdir(), key=lambda file: file.name):
             if not file.name.endswith(".sql") or file.name in known:
                 continue
-            cursor.execute(file.read_text())
-            cursor.execute("insert into ops.migrations (name) values (%s)", (file.name,))
-            connection.commit()
+            _apply(connection, file)
             applied.append(file.name)
     return applied
+
+
+def _apply(connection: Connection, file: Traversable) -> None:
+    for pause in (*_PAUSES, None):
+        try:
+            with transaction(connection) as cursor:
+                cursor.execute("set local lock_timeout = %s", (f"{_LOCK_SECONDS}s",))
+                cursor.execute(file.read_text())
+                cursor.execute("insert into ops.migrations (name) values (%s)", (file.name,))
+            break
+        except psycopg2.errors.LockNotAvailable as error:
+            if pause is None:
+                raise TransientError(
+                    f"{file.name} waits for others to let go of a table: try again later"
+                ) from error
+            time.sleep(pause)
 
 
 def _ensure_database() -> None:

@@ -1,7 +1,6 @@
 -- A table, so that all that is built from here on sees one cut, also when the
 -- loader publishes a snapshot in the middle of a run, and so does a later run
--- of a few models. Always changed in place: a new table in its stead would drop
--- the views that read it.
+-- of a few models. Always changed in place: what reads it is left alone.
 {{
     config(
         materialized='incremental',
