@@ -42,15 +42,23 @@ def status(names: tuple[str, ...], *, as_json: bool) -> None:
     """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
     from loader.operations.schedule import SCHEDULE
     from loader.operations.status import status_table, statuses
+    from loader.operations.unreadable import unreadable_records
 
     known = {job.name: job for job in SCHEDULE}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
     jobs = statuses([known[name] for name in names or known])
+    unreadable = unreadable_records()
     if as_json:
-        click.echo(json.dumps({"jobs": [job.as_json() for job in jobs]}, indent=2))
+        told = {
+            "jobs": [job.as_json() for job in jobs],
+            "unreadable": [records._asdict() for records in unreadable],
+        }
+        click.echo(json.dumps(told, indent=2))
     else:
         click.echo(status_table(jobs))
+        for records in unreadable:
+            click.echo(records)
     late = [job.job for job in jobs if job.is_late]
     if late:
         raise TerminalError(f"late: {', '.join(late)}")

@@ -15,9 +15,18 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from loader.warehouse.values import PLAIN_POSITIVE, bad, counter, positive
+from loader.warehouse.values import PLAIN_POSITIVE, bad, counter, name_of, positive
 from loader.wire.json_text import ShapeError, Value, items_at, value_at
-from loader.wire.records import Body, Parsed, Record, fields_of, instant, read_all, required, text
+from loader.wire.records import (
+    Body,
+    Parsed,
+    Record,
+    fields_of,
+    instant,
+    key_text,
+    read_all,
+    required,
+)
 from loader.wire.session import PoliteSession, Problem, status_problem
 
 TICKERS = "bitso_tickers"
@@ -141,7 +150,7 @@ def _one_or_many(body: Body) -> list[Value]:
 
 def _ticker(body: Body, value: Value) -> Record:
     fields = fields_of(value)
-    book = text(fields, "book")
+    book = key_text(fields, "book")
     if body.key and book != body.key:
         bad("wrong_book", f"{body.key} was asked for, {book} came")
     instant(fields, "created_at")
@@ -154,6 +163,8 @@ def _ticker(body: Body, value: Value) -> Record:
 
 def _order_book(body: Body, value: Value) -> Record:
     fields = fields_of(value)
+    # Not in the reply: it is the book that was asked for.
+    name_of("book", body.key)
     instant(fields, "updated_at")
     # Nothing promises that the best level comes first.
     bids = _prices(body.key, "bids", required(fields, "bids"))
@@ -193,4 +204,4 @@ def _price(book: str, side: str, level: Any) -> Decimal:
 
 
 def _book(body: Body, value: Value) -> Record:
-    return Record(body.received_at, text(fields_of(value), "book"), value.text)
+    return Record(body.received_at, key_text(fields_of(value), "book"), value.text)

@@ -7,11 +7,33 @@ x-cmd/x-cmd#217 for what the retired v2 answers.
 from collections.abc import Iterator
 from typing import Any
 
+from loader.warehouse.values import any_text, epoch_milliseconds, flag, whole_number, zero_or_more
 from loader.wire.json_text import Value, items_at, read_json
-from loader.wire.records import Body, Parsed, Record, fields_of, optional_amount, read_all, text
+from loader.wire.records import (
+    Body,
+    Parsed,
+    ReadValue,
+    Record,
+    fields_of,
+    key_text,
+    read_all,
+    text,
+    unreadable,
+)
 from loader.wire.session import PoliteSession, Problem, status_problem
 
 EXCHANGES = "coincap_exchanges"
+
+# What describes a record that is good without it.
+DESCRIPTIVE: dict[str, ReadValue] = {
+    "rank": whole_number,
+    "volumeUsd": zero_or_more,
+    "percentTotalVolume": zero_or_more,
+    "tradingPairs": whole_number,
+    "socket": flag,
+    "exchangeUrl": any_text,
+    "updated": epoch_milliseconds,
+}
 
 # The most that one call may ask for; a call is billed by its size, so that fewer are cheaper.
 _A_PAGE = 2000
@@ -65,6 +87,9 @@ def parse_exchanges(body: Body) -> Parsed:
 def _exchange(body: Body, value: Value) -> Record:
     fields = fields_of(value)
     text(fields, "name")
-    optional_amount(fields, "volumeUsd")
-    optional_amount(fields, "percentTotalVolume")
-    return Record(body.received_at, text(fields, "exchangeId"), value.text)
+    return Record(
+        body.received_at,
+        key_text(fields, "exchangeId"),
+        value.text,
+        unreadable=unreadable(fields, DESCRIPTIVE),
+    )

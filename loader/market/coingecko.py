@@ -19,22 +19,33 @@ import requests
 from pycoingecko import CoinGeckoAPI
 
 from loader.warehouse.errors import TerminalError
-from loader.warehouse.values import bad
+from loader.warehouse.values import any_text, bad, whole_number, zero_or_more
 from loader.wire.json_text import Value, items_at, read_json
 from loader.wire.records import (
     Body,
     Parsed,
+    ReadValue,
     Record,
     fields_of,
-    optional_amount,
+    key_text,
     read_all,
     required,
     text,
+    unreadable,
 )
 from loader.wire.session import HttpReply, PoliteSession, Problem, answer_of, status_problem
 
 EXCHANGES = "coingecko_exchanges"
 TICKERS = "coingecko_tickers"
+
+# What describes a record that is good without it.
+DESCRIPTIVE: dict[str, ReadValue] = {
+    "trust_score": whole_number,
+    "trust_score_rank": whole_number,
+    "trade_volume_24h_btc": zero_or_more,
+}
+DESCRIPTIVE_OF_TICKER: dict[str, ReadValue] = {"volume": zero_or_more}
+DESCRIPTIVE_OF_MARKET: dict[str, ReadValue] = {"name": any_text}
 
 URLS = {
     "demo": "https://api.coingecko.com/api/v3",
@@ -180,20 +191,31 @@ def _tickers(body: Body) -> list[Value]:
 def _exchange(body: Body, value: Value) -> Record:
     fields = fields_of(value)
     text(fields, "name")
-    optional_amount(fields, "trust_score")
-    optional_amount(fields, "trade_volume_24h_btc")
-    return Record(body.received_at, text(fields, "id"), value.text)
+    return Record(
+        body.received_at,
+        key_text(fields, "id"),
+        value.text,
+        unreadable=unreadable(fields, DESCRIPTIVE),
+    )
 
 
 def _ticker(body: Body, value: Value) -> Record:
     fields = fields_of(value)
-    text(fields, "base")
-    text(fields, "target")
-    optional_amount(fields, "volume")
+    key_text(fields, "base")
+    key_text(fields, "target")
     market = required(fields, "market")
     if not isinstance(market, dict):
         bad("not_an_object", "market is not an object")
-    return Record(body.received_at, text(market, "identifier"), value.text)
+    of_market = unreadable(market, DESCRIPTIVE_OF_MARKET)
+    return Record(
+        body.received_at,
+        key_text(market, "identifier"),
+        value.text,
+        unreadable=(
+            *unreadable(fields, DESCRIPTIVE_OF_TICKER),
+            *(f"market.{name}" for name in of_market),
+        ),
+    )
 
 
 def _is_last(listing: Listing, body: Body, headers: dict[str, str], number: int) -> bool:

@@ -190,6 +190,7 @@ class MarketRows:
                 cursor.execute("release savepoint batch")
                 self._run.rows_inserted += inserted
                 self._run.rows_duplicate += len(records) - inserted
+                self._tell_unreadable(fresh)
                 return
         if len(records) == 1:
             [record] = records
@@ -201,6 +202,13 @@ class MarketRows:
         middle = len(records) // 2
         self._store(records[:middle])
         self._store(records[middle:])
+
+    def _tell_unreadable(self, records: list[Record]) -> None:
+        """Count what the models will not have of records: by source and member, in the run."""
+        for name in (name for record in records for name in record.unreadable):
+            by_source = self._run.detail.setdefault("unreadable", {})
+            by_member = by_source.setdefault(self._feed.table, {})
+            by_member[name] = by_member.get(name, 0) + 1
 
     def _not_stored(self, records: list[Record]) -> list[Record]:
         """Those that raw does not hold yet.

@@ -15,6 +15,7 @@ from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.postgres.connection import connect
+from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
 # not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died.
@@ -88,7 +89,7 @@ def _lag_text(seconds: int | None) -> str:
 
 def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStatus:
     last_success, rows, last_error = _runs(connection, job)
-    newest = [_newest(connection, table) for table in job.tables]
+    newest = [_newest(connection, table, now) for table in job.tables]
     # The oldest of its tables decides: one that stands still, or is empty, must not be hidden by
     # another.
     known = [moment for moment in newest if moment is not None]
@@ -163,10 +164,14 @@ def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None
     return row[0]
 
 
-def _newest(connection: Connection, table: str) -> datetime | None:
+def _newest(connection: Connection, table: str, now: datetime) -> datetime | None:
+    """When the newest row came; what says that it came later than now does not hide silence."""
     with connection.cursor() as cursor:
         cursor.execute(
-            sql.SQL("select max(received_at) from {}").format(sql.Identifier("raw", table))
+            sql.SQL("select max(received_at) from {} where received_at between %s and %s").format(
+                sql.Identifier("raw", table)
+            ),
+            (EARLIEST, now + CLOCK_SKEW),
         )
         row: tuple[datetime | None] = cursor.fetchall()[0]
     return row[0]

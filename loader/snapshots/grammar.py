@@ -29,6 +29,8 @@ _DATE = (
 )
 _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6}+)?+"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?+)?+"
+# Most programs show the years 1 to 9999: a time at either end may lie beyond them in another zone.
+_YEARS = range(2, 9999)
 # Printable ASCII without comma, quote and backslash, not starting with a space.
 _TEXT = rb"[!#-+\--\[\]-~][ !#-+\--\[\]-~]{0,199}+"
 
@@ -63,14 +65,15 @@ def _timestamp(value: str) -> str:
     _text(value)
     parts = _TIMESTAMP.fullmatch(value)
     try:
-        if parts:
-            # Only to reject days and hours that do not exist: Postgres reads the text itself.
-            datetime.fromisoformat(f"{parts[1]} {parts[2]}")
+        # The days and hours that exist; Postgres reads the text itself.
+        if parts and datetime.fromisoformat(f"{parts[1]} {parts[2]}").year in _YEARS:
             return value
     except ValueError:
         pass
     raise BadValueError(
-        "bad_time", "is not a time like 2023-08-23 10:00:00.123456+00 (zone optional, then UTC)"
+        "bad_time",
+        "is not a time like 2023-08-23 10:00:00.123456+00 (zone optional, then UTC; a year from "
+        "0002 to 9998)",
     )
 
 

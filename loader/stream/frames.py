@@ -132,7 +132,13 @@ def _order(entry: Any) -> Order:
     side = entry.get("t")
     if type(side) is not int or side not in (BUY, SELL):
         bad("not_a_side", "t is neither 0 nor 1")
-    return Order(oid, side, positive("r", entry.get("r")), zero_or_more("a", entry.get("a")))
+    return Order(oid, side, positive("r", entry.get("r")), _amount("a", entry.get("a")))
+
+
+def _amount(name: str, value: Any) -> Decimal:
+    """An amount; none is left of an order that is gone."""
+    amount = zero_or_more(name, value)
+    return positive(name, value) if amount else amount
 
 
 def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
@@ -186,4 +192,4 @@ def _resting(book: str, side: int, entries: Any) -> Iterator[Order]:
             bad("wrong_book", f"{book} was asked for, an order of {entry['book']} came")
         oid = text(entry, "oid")
         price, amount = required(entry, "price"), required(entry, "amount")
-        yield Order(oid, side, positive("price", price), zero_or_more("amount", amount))
+        yield Order(oid, side, positive("price", price), _amount("amount", amount))

@@ -1,11 +1,11 @@
 """What every market source makes of the wire: bodies, and the good and bad records in them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from loader.warehouse.values import BadValueError, bad, zero_or_more, zoned_time
+from loader.warehouse.values import BadValueError, bad, filled_text, name_of, zoned_time
 from loader.wire.json_text import ShapeError, Value
 
 
@@ -25,7 +25,8 @@ class Body(NamedTuple):
 class Record(NamedTuple):
     """One row for raw: `payload` is the record's JSON text, cut out of the body unchanged.
 
-    `bid` and `ask` are None where a side is empty, and in sources that have none.
+    `bid` and `ask` are None where a side is empty, and in sources that have none. `unreadable`
+    names the descriptive members that are not what they should be: the models leave them empty.
     """
 
     received_at: datetime
@@ -34,6 +35,7 @@ class Record(NamedTuple):
     bid: Decimal | None = None
     ask: Decimal | None = None
     sequence: int | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 class BadRecord(NamedTuple):
@@ -90,17 +92,33 @@ def required(fields: dict[str, Any], name: str) -> Any:
 
 def text(fields: dict[str, Any], name: str) -> str:
     """A member that must be a text with something in it."""
-    value = required(fields, name)
-    if not isinstance(value, str) or not value.strip():
-        bad("not_a_text", f"{name} is not a text")
-    return value
+    return filled_text(name, required(fields, name))
 
 
-def optional_amount(fields: dict[str, Any], name: str) -> None:
-    """Check a member that, where it is there and not null, must be a number of zero or more."""
-    value = fields.get(name)
-    if value is not None:
-        zero_or_more(name, value)
+def key_text(fields: dict[str, Any], name: str) -> str:
+    """A member that must be a text which a row can be found by."""
+    return name_of(name, required(fields, name))
+
+
+# How a member is read: by its name, for the reason, and its value. Raises BadValueError.
+ReadValue = Callable[[str, Any], object]
+
+
+def unreadable(fields: dict[str, Any], kinds: Mapping[str, ReadValue]) -> tuple[str, ...]:
+    """The descriptive members that are there, not null, and cannot be read as what they are.
+
+    A record is good without them: the payload keeps them as they came, and staging, which reads
+    them by the same rules (dbt_project/functions/readable_*.sql), has null.
+    """
+    found = []
+    for name, read in kinds.items():
+        value = fields.get(name)
+        if value is not None:
+            try:
+                read(name, value)
+            except BadValueError:
+                found.append(name)
+    return tuple(found)
 
 
 def instant(fields: dict[str, Any], name: str) -> datetime:

@@ -104,6 +104,8 @@ _ANY_QUOTE: list[tuple[str, Any, str, str]] = [
     ("price", "٣", "not_a_number", "other_digits"),
     ("price", "1_000", "not_a_number", "underscore"),
     ("price", "1e5000", "not_a_number", "huge"),
+    ("price", "1e19", "too_large", "over_the_models"),
+    ("price", "1E-30", "too_small", "below_the_models"),
     ("price", True, "not_a_number", "bool"),
     ("no_time_zone", None, "no_time_zone", ""),
 ]
@@ -149,8 +151,8 @@ _BY_SOURCE: dict[str, list[tuple[str, Any, str, str]]] = {
     "exchanges": [
         ("repeated", None, "", ""),
         ("missing_key", "id", "missing_key", ""),
-        ("set", {"trust_score": "high"}, "not_a_number", ""),
-        ("bare_number", ("trade_volume_24h_btc", "-1.5"), "negative", ""),
+        ("set", {"trust_score": "high"}, "", "odd_score"),
+        ("bare_number", ("trade_volume_24h_btc", "-1.5"), "", "negative"),
         ("bare_number", ("trade_volume_24h_btc", "1.5E-7"), "", "exponent"),
     ],
     "exchange_tickers": [("set", {"market": None}, "not_an_object", "market")],
@@ -163,8 +165,8 @@ _BY_SOURCE: dict[str, list[tuple[str, Any, str, str]]] = {
     "exchange_volumes": [
         ("repeated", None, "", ""),
         ("set", {"exchangeId": 7}, "not_a_text", ""),
-        ("set", {"volumeUsd": "NaN"}, "not_a_number", ""),
-        ("set", {"volumeUsd": "-1"}, "negative", ""),
+        ("set", {"volumeUsd": "NaN"}, "", "NaN_volume"),
+        ("set", {"volumeUsd": "-1"}, "", "negative_volume"),
         ("set", {"socket": None, "exchangeUrl": "empty_uri"}, "", "sloppy"),
     ],
 }  # fmt: skip

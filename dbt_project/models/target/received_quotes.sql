@@ -63,8 +63,7 @@ received as (
 
 ),
 
--- A side that is empty makes no quote. Nor does what the loader refuses
--- anyway, such as NaN, which Postgres sorts above all numbers.
+-- A side that is empty is a state of the market, and makes no quote.
 two_sided as (
 
     select
@@ -79,10 +78,8 @@ two_sided as (
         cast(received.ask as numeric(38, 18)) as ask
     from received
     where
-        round(received.bid, 18) > 0
-        and round(received.ask, 18) > 0
-        and received.bid < 1e19
-        and received.ask < 1e19
+        received.bid is not null
+        and received.ask is not null
 
 )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.statements import statement
+from loader.warehouse.text import storable
 
 
 class Watched(NamedTuple):
@@ -104,7 +105,8 @@ def write_gaps(cursor: Any, run_id: int, gaps: Iterable[Gap]) -> None:
         statement(__package__, "write_gaps"),
         {
             "run_id": run_id, "books": books, "since": since, "until": until, "causes": causes,
-            "details": details,
+            # What the other side said, in whatever characters.
+            "details": [None if detail is None else storable(detail) for detail in details],
         },
     )  # fmt: skip
 

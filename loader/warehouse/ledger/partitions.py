@@ -45,13 +45,14 @@ class TimePartitions:
 
 
 def partitions_of(connection: Connection, table: str) -> list[Partition]:
-    """The partitions of a table over time, oldest first."""
+    """The partitions of a table over time, oldest first; of the years 1000 to 2999 only."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "select relname, lower(raw.partition_time(relname)), "
             "upper(raw.partition_time(relname)) "
             "from pg_inherits inner join pg_class on pg_class.oid = inhrelid "
-            "where inhparent = cast('raw.' || %s as regclass) order by 2",
+            "where inhparent = cast('raw.' || %s as regclass) "
+            "and relname ~ '_[12][0-9]{5}([0-9]{2})?$' order by 2",
             (table,),
         )
         return [Partition(*row) for row in cursor]

@@ -74,6 +74,7 @@ TABLES = """
         has_socket boolean, exchange_url text, updated_at timestamptz
     );
     create view marts.pipeline_runs as select * from ops.runs;
+    create table marts.unreadable_records (source text, reason text, records bigint);
 
     create table target.plain (
         a integer, b text, at timestamptz, amount numeric, primary key (b, a)

@@ -13,7 +13,11 @@ from dashboards.questions import load_questions
 from loader.warehouse.postgres.connection import connect
 from tests.conftest import Warehouse
 
-FUNCTIONS = {"book_named", "first_instant", "hours_watched", "is_above", "last_instant"}
+FUNCTIONS = {
+    "book_named", "first_instant", "hours_watched", "is_above", "last_instant",
+    "readable_amount", "readable_boolean", "readable_instant", "readable_integer",
+    "readable_number", "readable_text", "readable_whole_number",
+}  # fmt: skip
 MAKE = ("build", "--select", "resource_type:function")
 
 

@@ -273,6 +273,19 @@ def test_one_table_that_stands_still_is_not_hidden_by_another(warehouse: Warehou
     assert (state(job).state, state(job).event_lag_seconds) == ("fresh", 2 * 3600)
 
 
+def test_a_row_from_the_future_does_not_hide_that_a_table_stands_still(
+    warehouse: Warehouse,
+) -> None:
+    ran(warehouse, "tickers", MINUTE)
+    received(warehouse, "bitso_tickers", -2 * DAY)
+    assert (state().state, state().newest_event) == ("stale", None)
+    received(warehouse, "bitso_tickers", HOUR)
+    assert (state().state, state().event_lag_seconds) == ("stale", 3600)
+    # An hour ahead, a clock may be.
+    received(warehouse, "bitso_tickers", -MINUTE)
+    assert (state().state, state().event_lag_seconds) == ("fresh", 0)
+
+
 def test_a_job_that_resumes_has_succeeded_when_its_whole_list_is_done(
     warehouse: Warehouse,
 ) -> None:

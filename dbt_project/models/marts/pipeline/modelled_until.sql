@@ -1,7 +1,8 @@
 {#
     A row has been modelled when all models that its table goes into have taken
     in the run that it came with. The tables of raw are read as they are, not
-    staged: they are those of the graph, whatever is staged of them.
+    staged: they are those of the graph, whatever is staged of them. What is of
+    no time is never modelled, and is not waited for.
 #}
 {{ config(materialized='view') }}
 
@@ -98,11 +99,14 @@ tables_with_instants as (
                 (
                     select min(unmodelled.received_at)
                     from {{ raw_table.relation }} as unmodelled
-                    where unmodelled.run_id > tables_with_run.run_id
+                    where
+                        unmodelled.run_id > tables_with_run.run_id
+                        and {{ is_market_time('unmodelled.received_at') }}
                 ),
                 (
                     select max(modelled.received_at)
                     from {{ raw_table.relation }} as modelled
+                    where {{ is_market_time('modelled.received_at') }}
                 )
             ) as modelled_until,
             tables_with_run.run_id

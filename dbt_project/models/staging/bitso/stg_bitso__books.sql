@@ -3,6 +3,7 @@ with
 books as (
 
     select * from {{ source('bitso', 'bitso_books') }}
+    where {{ is_readable('bitso_books') }}
 
 ),
 

@@ -3,6 +3,7 @@ with
 order_books as (
 
     select * from {{ source('bitso', 'bitso_order_books') }}
+    where {{ is_readable('bitso_order_books') }}
 
 ),
 

@@ -3,6 +3,7 @@ with
 tickers as (
 
     select * from {{ source('bitso', 'bitso_tickers') }}
+    where {{ is_readable('bitso_tickers') }}
 
 ),
 

@@ -3,6 +3,7 @@ with
 exchanges as (
 
     select * from {{ source('coincap', 'coincap_exchanges') }}
+    where {{ is_readable('coincap_exchanges') }}
 
 ),
 
@@ -17,26 +18,38 @@ renamed as (
         exchanges.received_at,
 
         ---------- numerics
-        cast(exchanges.payload ->> 'rank' as integer) as exchange_rank,
+        {{ function('readable_integer') }}(
+            exchanges.payload -> 'rank'
+        ) as exchange_rank,
         cast(
-            exchanges.payload ->> 'volumeUsd' as numeric(56, 18)
+            {{ function('readable_amount') }}(
+                exchanges.payload -> 'volumeUsd'
+            ) as numeric(56, 18)
         ) as volume_usd,
         cast(
-            exchanges.payload ->> 'percentTotalVolume' as numeric(56, 36)
+            {{ function('readable_amount') }}(
+                exchanges.payload -> 'percentTotalVolume'
+            ) as numeric(56, 36)
         ) as percent_total_volume,
-        cast(exchanges.payload ->> 'tradingPairs' as integer) as trading_pairs,
+        {{ function('readable_integer') }}(
+            exchanges.payload -> 'tradingPairs'
+        ) as trading_pairs,
 
         ---------- booleans
-        cast(exchanges.payload ->> 'socket' as boolean) as has_socket,
+        {{ function('readable_boolean') }}(
+            exchanges.payload -> 'socket'
+        ) as has_socket,
 
         ---------- strings
         exchanges.payload ->> 'name' as exchange_name,
-        exchanges.payload ->> 'exchangeUrl' as exchange_url,
+        {{ function('readable_text') }}(
+            exchanges.payload -> 'exchangeUrl'
+        ) as exchange_url,
 
         ---------- calculated timestamps
-        timestamptz '1970-01-01 00:00+00'
-        + cast(exchanges.payload ->> 'updated' as bigint)
-        * interval '1 millisecond' as updated_at
+        {{ function('readable_instant') }}(
+            exchanges.payload -> 'updated'
+        ) as updated_at
     from exchanges
 
 )

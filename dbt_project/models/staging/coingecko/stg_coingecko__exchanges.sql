@@ -3,6 +3,7 @@ with
 exchanges as (
 
     select * from {{ source('coingecko', 'coingecko_exchanges') }}
+    where {{ is_readable('coingecko_exchanges') }}
 
 ),
 
@@ -17,11 +18,11 @@ renamed as (
         exchanges.received_at,
 
         ---------- numerics
-        cast(
-            cast(exchanges.payload ->> 'trust_score' as numeric) as integer
+        {{ function('readable_integer') }}(
+            exchanges.payload -> 'trust_score'
         ) as trust_score,
-        cast(
-            cast(exchanges.payload ->> 'trust_score_rank' as numeric) as integer
+        {{ function('readable_integer') }}(
+            exchanges.payload -> 'trust_score_rank'
         ) as trust_score_rank,
 
         ---------- strings

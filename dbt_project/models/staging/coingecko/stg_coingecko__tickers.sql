@@ -3,6 +3,7 @@ with
 tickers as (
 
     select * from {{ source('coingecko', 'coingecko_tickers') }}
+    where {{ is_readable('coingecko_tickers') }}
 
 ),
 
@@ -17,7 +18,9 @@ renamed as (
         tickers.received_at,
 
         ---------- strings
-        tickers.payload #>> '{market,name}' as exchange_name,
+        {{ function('readable_text') }}(
+            tickers.payload #> '{market,name}'
+        ) as exchange_name,
         upper(tickers.payload ->> 'base') as base,
         upper(tickers.payload ->> 'target') as target
     from tickers

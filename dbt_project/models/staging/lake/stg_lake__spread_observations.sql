@@ -3,6 +3,7 @@ with
 spread_observations as (
 
     select * from {{ source('lake', 'spread_observations') }}
+    where {{ is_readable('spread_observations') }}
 
 ),
 

@@ -14,6 +14,7 @@ withdrawals as (
         snapshot_id = (
             select snapshot_in_use.snapshot_id from snapshot_in_use
         )
+        and {{ is_readable('withdrawals') }}
 
 ),
 

@@ -1,0 +1,4 @@
+select
+    case
+        when jsonb_typeof(given) = 'boolean' then cast(given as boolean)
+    end as readable_boolean
