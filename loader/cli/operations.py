@@ -18,6 +18,9 @@ def transform(since: datetime | None, until: datetime | None, *, tests: bool) ->
     from loader.operations.transform import transform as run_models
 
     run = run_models(since, until, tests=tests)
+    if run.status == "unchanged":
+        click.echo(f"{run.job}: {run.detail['reason']}, nothing to do (run {run.run_id})")
+        return
     what = " until ".join([run.detail["since"], run.detail["until"]]) if since else "what is new"
     click.echo(f"{run.job}: {what} (run {run.run_id})")
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import closing
-from pathlib import Path
 
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect
@@ -20,7 +19,9 @@ def run_dbt(*arguments: str) -> None:
     """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of."""
     process = subprocess.Popen(
         [
-            Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments,
+            # not from where somebody stands, which may hold a module of any name
+            sys.executable, "-P", "-m", "loader.operations.dbt_process",
+            "--no-use-colors", *arguments,
             "--project-dir", PROJECT_ROOT / "dbt_project",
             "--profiles-dir", get_settings().profiles_dir,
         ],

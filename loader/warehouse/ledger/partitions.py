@@ -44,6 +44,15 @@ class TimePartitions:
         self._known |= wanted
 
 
+def tables_over_time(cursor: Any) -> list[str]:
+    """The tables of raw whose rows say when they were received, by name."""
+    cursor.execute(
+        "select relname from pg_partitioned_table inner join pg_class on pg_class.oid = partrelid "
+        "where relnamespace = cast('raw' as regnamespace) and partstrat = 'r' order by relname"
+    )
+    return [name for (name,) in cursor]
+
+
 def partitions_of(connection: Connection, table: str) -> list[Partition]:
     """The partitions of a table over time, oldest first."""
     with connection, connection.cursor() as cursor:
