@@ -27,7 +27,10 @@ def transform(since: datetime | None, until: datetime | None, *, tests: bool) ->
 
 @click.command()
 def prune() -> None:
-    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled."""
+    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled.
+
+    Old runs of the ledger are folded into counts by day.
+    """
     from loader.operations.prune import prune as drop_old
 
     run = drop_old()
@@ -36,6 +39,7 @@ def prune() -> None:
     for partition in run.detail["dropped"]:
         click.echo(f"dropped raw.{partition}")
     click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
+    click.echo(f"{run.detail['folded']} runs folded into counts by day")
 
 
 @click.command()

@@ -122,7 +122,7 @@ def test_a_retention_of_nothing_keeps_all(
     say_modelled(warehouse, LONG_DONE, days)
     monkeypatch.setenv("WAREHOUSE_KEEP_DAYS_BITSO_TICKERS", "0")
     get_settings.cache_clear()
-    assert prune(TODAY).detail == {"dropped": [], "kept": {}}
+    assert prune(TODAY).detail == {"dropped": [], "kept": {}, "folded": 0}
     assert left(warehouse) == ALL
 
 
@@ -181,6 +181,7 @@ def test_prune_prints_what_it_did(warehouse: Warehouse, days: int) -> None:
         "dropped raw.bitso_tickers_20260101",
         "dropped raw.bitso_tickers_20260102",
         "2 days dropped, 13 kept",
+        "0 runs folded into counts by day",
     ]
     assert done.stderr.splitlines()[0] == (
         "kept raw.bitso_tickers_20260103: modelled until 2026-01-03 00:00 UTC only"

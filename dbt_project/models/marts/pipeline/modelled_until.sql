@@ -54,30 +54,60 @@ tables as (
 
 ),
 
+-- The last cut was settled furthest: below, all that brought rows is known.
+settled as (
+
+    select coalesce(max(finished_runs.settled_below), 0) as settled_below
+    from finished_runs
+    where
+        finished_runs.cut
+        = (select max(latest.cut) from finished_runs as latest)
+
+),
+
+-- Of a cut, or not even in one yet.
+unmodelled_runs as (
+
+    select
+        runs.run_id,
+        cast(null as bigint) as cut
+    from runs
+    where runs.status = 'running'
+    union all
+    select
+        runs.run_id,
+        cast(null as bigint) as cut
+    from runs
+    left join finished_runs
+        on runs.run_id = finished_runs.run_id
+    where
+        runs.run_id >= (select settled.settled_below from settled)
+        and runs.status = 'succeeded'
+        and runs.rows_inserted > 0
+        and finished_runs.run_id is null
+    union all
+    select
+        finished_runs.run_id,
+        finished_runs.cut
+    from finished_runs
+    where finished_runs.cut > (select min(tables.cut) from tables)
+
+),
+
 -- Every run up to this one has ended, and what it brought is modelled.
 tables_with_run as (
 
     select
         tables.table_name,
         coalesce(
-            min(runs.run_id) filter (
-                where
-                runs.status = 'running'
-                or (
-                    runs.status = 'succeeded'
-                    and runs.rows_inserted > 0
-                    and (
-                        finished_runs.run_id is null
-                        or finished_runs.cut > tables.cut
-                    )
-                )
-            ) - 1,
-            max(runs.run_id)
+            min(unmodelled_runs.run_id) - 1,
+            (select max(runs.run_id) from runs)
         ) as run_id
     from tables
-    cross join runs
-    left join finished_runs
-        on runs.run_id = finished_runs.run_id
+    left join unmodelled_runs
+        on
+            unmodelled_runs.cut is null
+            or tables.cut < unmodelled_runs.cut
     group by 1
 
 ),

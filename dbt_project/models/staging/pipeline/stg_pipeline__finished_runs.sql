@@ -17,26 +17,6 @@
 
 with
 
-runs as (
-
-    select * from {{ ref('stg_pipeline__runs') }}
-    {% if is_incremental() %}
-        where
-            run_id >= (
-                select coalesce(max(known_runs.settled_below), 0)
-                from {{ this }} as known_runs
-            )
-    {% endif %}
-
-),
-
--- What saw nothing says that there was nothing to see.
-monitored as (
-
-    select * from {{ ref('stg_pipeline__monitored') }}
-
-),
-
 known_runs as (
 
     {% if is_incremental() %}
@@ -44,9 +24,36 @@ known_runs as (
     {% else %}
         select
             cast(null as bigint) as run_id,
+            cast(null as bigint) as settled_below,
             cast(null as bigint) as cut
         where false
     {% endif %}
+
+),
+
+-- The last cut was settled furthest. Nothing below is read: of all that ever
+-- ran, each build looks at the last day.
+known as (
+
+    select coalesce(max(known_runs.settled_below), 0) as settled_below
+    from known_runs
+    where
+        known_runs.cut = (select max(latest.cut) from known_runs as latest)
+
+),
+
+runs as (
+
+    select * from {{ ref('stg_pipeline__runs') }}
+    where run_id >= (select known.settled_below from known)
+
+),
+
+-- What saw nothing says that there was nothing to see.
+monitored as (
+
+    select * from {{ ref('stg_pipeline__monitored') }}
+    where run_id >= (select known.settled_below from known)
 
 ),
 
@@ -69,6 +76,18 @@ settled as (
         on
             runs.status = 'running'
             or latest.started_at - interval '1 day' < runs.started_at
+
+),
+
+-- What has been folded is known already, or no more: then raw still names it.
+folded_runs as (
+
+    select
+        generate_series(
+            lower(folded.run_ids), upper(folded.run_ids) - 1
+        ) as run_id
+    from {{ ref('stg_pipeline__folded_runs') }} as folded
+    where not {{ is_incremental() | lower }}
 
 ),
 
@@ -96,6 +115,23 @@ new_runs as (
             where known_runs.run_id = runs.run_id
         )
 
+),
+
+all_new_runs as (
+
+    select
+        new_runs.run_id,
+        new_runs.settled_below,
+        new_runs.cut
+    from new_runs
+    union all
+    select
+        folded_runs.run_id,
+        settled.settled_below,
+        1 as cut
+    from folded_runs
+    cross join settled
+
 )
 
-select * from new_runs
+select * from all_new_runs
