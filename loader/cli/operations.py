@@ -39,7 +39,8 @@ def prune() -> None:
     for partition in run.detail["dropped"]:
         click.echo(f"dropped raw.{partition}")
     click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
-    click.echo(f"{run.detail['folded']} runs folded into counts by day")
+    if run.detail["folded"]:
+        click.echo(f"{run.detail['folded']} runs folded into counts by day")
 
 
 @click.command()

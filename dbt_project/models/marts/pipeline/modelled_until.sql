@@ -54,26 +54,9 @@ tables as (
 
 ),
 
--- The last cut was settled furthest: below, all that brought rows is known.
-settled as (
-
-    select coalesce(max(finished_runs.settled_below), 0) as settled_below
-    from finished_runs
-    where
-        finished_runs.cut
-        = (select max(latest.cut) from finished_runs as latest)
-
-),
-
--- Of a cut, or not even in one yet.
+-- Not in a cut yet, or in one that some model has not taken in.
 unmodelled_runs as (
 
-    select
-        runs.run_id,
-        cast(null as bigint) as cut
-    from runs
-    where runs.status = 'running'
-    union all
     select
         runs.run_id,
         cast(null as bigint) as cut
@@ -81,10 +64,12 @@ unmodelled_runs as (
     left join finished_runs
         on runs.run_id = finished_runs.run_id
     where
-        runs.run_id >= (select settled.settled_below from settled)
-        and runs.status = 'succeeded'
-        and runs.rows_inserted > 0
+        runs.run_id >= {{ settled_below('finished_runs') }}
         and finished_runs.run_id is null
+        and (
+            runs.status = 'running'
+            or (runs.status = 'succeeded' and runs.rows_inserted > 0)
+        )
     union all
     select
         finished_runs.run_id,

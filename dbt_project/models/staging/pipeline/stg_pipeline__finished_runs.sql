@@ -17,35 +17,12 @@
 
 with
 
-known_runs as (
-
-    {% if is_incremental() %}
-        select * from {{ this }}
-    {% else %}
-        select
-            cast(null as bigint) as run_id,
-            cast(null as bigint) as settled_below,
-            cast(null as bigint) as cut
-        where false
-    {% endif %}
-
-),
-
--- The last cut was settled furthest. Nothing below is read: of all that ever
--- ran, each build looks at the last day.
-known as (
-
-    select coalesce(max(known_runs.settled_below), 0) as settled_below
-    from known_runs
-    where
-        known_runs.cut = (select max(latest.cut) from known_runs as latest)
-
-),
-
 runs as (
 
     select * from {{ ref('stg_pipeline__runs') }}
-    where run_id >= (select known.settled_below from known)
+    {% if is_incremental() %}
+        where run_id >= {{ settled_below(this) }}
+    {% endif %}
 
 ),
 
@@ -53,7 +30,22 @@ runs as (
 monitored as (
 
     select * from {{ ref('stg_pipeline__monitored') }}
-    where run_id >= (select known.settled_below from known)
+    {% if is_incremental() %}
+        where run_id >= {{ settled_below(this) }}
+    {% endif %}
+
+),
+
+known_runs as (
+
+    {% if is_incremental() %}
+        select * from {{ this }}
+    {% else %}
+        select
+            cast(null as bigint) as run_id,
+            cast(null as bigint) as cut
+        where false
+    {% endif %}
 
 ),
 
