@@ -2,7 +2,7 @@
 title: Pipeline runs
 description: >-
   What the loader did: the runs that began between two instants, both
-  included.
+  included. Old ones are only counted, in runs-by-day.
 display: table
 columns:
   status: {warn: {operator: "=", value: failed}}

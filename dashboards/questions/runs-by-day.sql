@@ -18,36 +18,27 @@ parameters:
 with
 
 runs as (
-    select
-        pipeline_runs.job,
-        pipeline_runs.status,
-        cast(
-            pipeline_runs.started_at
-            at time zone reporting_settings.reporting_timezone
-            as date
-        ) as day
-    from marts.pipeline_runs as pipeline_runs
-    cross join marts.reporting_settings as reporting_settings
+    select * from marts.pipeline_runs_by_day
 ),
 
 last_day as (
-    select coalesce(cast(:to as date), max(runs.day)) as last_date
+    select coalesce(cast(:to as date), max(runs.began_on)) as last_date
     from runs
 ),
 
 final as (
     select
-        runs.day,
+        runs.began_on as day,
         runs.status,
-        count(*) as runs
+        cast(sum(runs.runs) as bigint) as runs
     from runs
     inner join last_day
         on
-            runs.day <= last_day.last_date
-            and runs.day
+            runs.began_on <= last_day.last_date
+            and runs.began_on
             >= coalesce(cast(:from as date), last_day.last_date - 29)
     where cast(:job as text) is null or runs.job = :job
-    group by runs.day, runs.status
+    group by runs.began_on, runs.status
 )
 
 select * from final

@@ -18,13 +18,19 @@ def transform(since: datetime | None, until: datetime | None, *, tests: bool) ->
     from loader.operations.transform import transform as run_models
 
     run = run_models(since, until, tests=tests)
+    if run.status == "unchanged":
+        click.echo(f"{run.job}: {run.detail['reason']}, nothing to do (run {run.run_id})")
+        return
     what = " until ".join([run.detail["since"], run.detail["until"]]) if since else "what is new"
     click.echo(f"{run.job}: {what} (run {run.run_id})")
 
 
 @click.command()
 def prune() -> None:
-    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled."""
+    """Drop days of raw market data past their retention (WAREHOUSE_KEEP_DAYS_...) and modelled.
+
+    Old runs of the ledger are folded into counts by day.
+    """
     from loader.operations.prune import prune as drop_old
 
     run = drop_old()
@@ -33,6 +39,8 @@ def prune() -> None:
     for partition in run.detail["dropped"]:
         click.echo(f"dropped raw.{partition}")
     click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
+    if run.detail["folded"]:
+        click.echo(f"{run.detail['folded']} runs folded into counts by day")
 
 
 @click.command()

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from pathlib import Path
 
 from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.postgres.connection import connect
@@ -25,7 +24,9 @@ def run_dbt(*arguments: str) -> None:
     """
     process = subprocess.Popen(
         [
-            Path(sys.executable).with_name("dbt"), "--no-use-colors", *arguments,
+            # not from where somebody stands, which may hold a module of any name
+            sys.executable, "-P", "-m", "loader.operations.dbt_process",
+            "--no-use-colors", *arguments,
             "--project-dir", PROJECT_ROOT / "dbt_project",
             "--profiles-dir", get_settings().profiles_dir,
         ],

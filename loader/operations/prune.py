@@ -1,4 +1,7 @@
-"""`loader prune`: drop the partitions of raw that are past their retention and modelled."""
+"""`loader prune`: drop the partitions of raw that are past their retention and modelled.
+
+Runs of the ledger that are past theirs are folded into counts by day.
+"""
 
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from loader.lake import reading as lake
 from loader.market.rows import FEEDS
 from loader.warehouse.ledger.partitions import drop_partition, partitions_of
-from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
+from loader.warehouse.ledger.runs import LedgerRun, exclusive, fold_runs, ledger_run
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
 
@@ -37,7 +40,7 @@ def prune(today: date | None = None) -> LedgerRun:
         exclusive(JOB) as connection,
         # Each drop commits at once: no table stays locked while the next one is looked at.
         closing(connect("loader")) as dropping,
-        ledger_run(connection, JOB, {"dropped": [], "kept": {}}) as run,
+        ledger_run(connection, JOB, {"dropped": [], "kept": {}, "folded": 0}) as run,
     ):
         modelled = _modelled(dropping)
         for table in sorted({lake.TABLE, *(feed.table for feed in FEEDS.values())}):
@@ -45,7 +48,28 @@ def prune(today: date | None = None) -> LedgerRun:
             if retention:
                 oldest = today - timedelta(days=retention)
                 _prune_table(dropping, run, table, oldest, modelled.get(table))
+        if retention := get_settings().keep_days_runs:
+            run.detail["folded"] = _fold_runs(dropping, today - timedelta(days=retention))
     return run
+
+
+def _fold_runs(connection: Connection, first_kept: date) -> int:
+    """Fold the runs that every model has taken in, whose days are those of the answers."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select to_regclass('marts.modelled_until') is not null "
+            "and to_regclass('marts.reporting_settings') is not null"
+        )
+        [(are_there,)] = cursor.fetchall()
+        if not are_there:
+            return 0
+        cursor.execute(
+            "select (select min(coalesce(run_id, 0)) from marts.modelled_until), "
+            "reporting_timezone from marts.reporting_settings"
+        )
+        [(modelled_run, time_zone)] = cursor.fetchall()
+    with connection, connection.cursor() as cursor:
+        return fold_runs(cursor, first_kept, modelled_run or 0, time_zone)
 
 
 def _prune_table(

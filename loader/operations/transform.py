@@ -1,14 +1,18 @@
 """`loader transform`: run dbt over what is new, or over a stretch of time once more."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
+from loader.operations import whats_new
 from loader.operations.dbt import run_dbt
+from loader.operations.whats_new import BuiltFrom
 from loader.warehouse.clock import HOUR
 from loader.warehouse.errors import RefusedError, UsageError
+from loader.warehouse.ledger import builds
 from loader.warehouse.ledger.partitions import dropped_within
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.postgres.connection import transaction
@@ -23,16 +27,17 @@ def transform(
 ) -> LedgerRun:
     """Run the models over what is new; with `since`, rebuild the hours until `until` from raw.
 
-    With `tests`, also dbt's tests of the data and of the models.
-
-    Marts of a stretch of time give up their rows of it and read raw again; the others are rebuilt
-    whole each time. Raises RefusedError where days of it have been dropped from raw, UsageError
-    for times that cannot be, TerminalError when dbt fails.
+    With `tests`, also dbt's tests of the data and of the models. Without either, only what has
+    anything new to read is built: where nothing has, dbt is not started, and the run is closed as
+    unchanged. Marts of a stretch of time give up their rows of it and read raw again; what is
+    made of snapshots is rebuilt whole. Raises RefusedError where days of the stretch have been
+    dropped from raw, UsageError for times that cannot be, TerminalError when dbt fails.
     """
     stretch = _stretch(since, until)
     detail: dict[str, Any] = {
         name: moment.isoformat() for name, moment in zip(("since", "until"), stretch, strict=False)
     }
+    variables = ("--vars", json.dumps(detail)) if stretch else ()
     job = WITH_TESTS if tests else JOB
     with (
         exclusive(JOB, WITH_TESTS) as connection,
@@ -40,11 +45,29 @@ def transform(
     ):
         if stretch:
             _assert_raw_is_there(connection, *stretch)
-        run_dbt(
-            "build", *([] if tests else ["--exclude-resource-type", "test", "unit_test"]),
-            *(["--vars", json.dumps(detail)] if stretch else []),
-        )  # fmt: skip
+        now, arguments = _compared(connection, run)
+        if tests:
+            run_dbt("build", *variables)
+        elif stretch:
+            run_dbt(*whats_new.EVERYTHING, *variables)
+        elif arguments:
+            run_dbt(*arguments)
+        else:
+            run.status = "unchanged"
+            run.detail["reason"] = "nothing is new"
+        with transaction(connection) as cursor:
+            built = replace(now, standing=builds.standing(cursor))
+        run.detail[builds.BUILT] = built.as_json()
     return run
+
+
+def _compared(connection: Connection, run: LedgerRun) -> tuple[BuiltFrom, tuple[str, ...]]:
+    """What there is to build from, and what dbt is to be told about it; committed at once."""
+    with transaction(connection) as cursor:
+        built = builds.last_built(cursor, (JOB, WITH_TESTS), run.run_id)
+        last = BuiltFrom.of_json(built) if built else None
+        now = whats_new.found(cursor, last)
+        return now, whats_new.to_build(cursor, last, now)
 
 
 def _stretch(

@@ -220,6 +220,12 @@ class Settings(BaseSettings):
     keep_days_coincap_exchanges: int = Field(
         400, ge=0, description="Days of raw exchange volumes; 0: all"
     )
+    keep_days_runs: int = Field(
+        90,
+        ge=0,
+        description="Days of runs, each by itself; `loader prune` folds older ones into counts "
+        "by day; 0: all",
+    )
 
     @field_validator("books", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.postgres.connection import connect
+from loader.warehouse.postgres.statements import statement
 
 
 class Partition(NamedTuple):
@@ -44,6 +45,15 @@ class TimePartitions:
         self._known |= wanted
 
 
+def tables_over_time(cursor: Any) -> list[str]:
+    """The tables of raw whose rows say when they were received, by name."""
+    cursor.execute(
+        "select relname from pg_partitioned_table inner join pg_class on pg_class.oid = partrelid "
+        "where relnamespace = cast('raw' as regnamespace) and partstrat = 'r' order by relname"
+    )
+    return [name for (name,) in cursor]
+
+
 def partitions_of(connection: Connection, table: str) -> list[Partition]:
     """The partitions of a table over time, oldest first; of the years 1000 to 2999 only."""
     with connection, connection.cursor() as cursor:
@@ -60,20 +70,16 @@ def partitions_of(connection: Connection, table: str) -> list[Partition]:
 
 def dropped_within(cursor: Any, since: datetime, until: datetime) -> list[str]:
     """The names of the partitions that a prune has dropped and that held some of the time."""
-    cursor.execute(
-        "select distinct name from ops.runs "
-        "cross join jsonb_array_elements_text(detail -> 'dropped') as dropped (name) "
-        "where job = 'prune' and to_regclass('raw.' || quote_ident(name)) is null "
-        "and raw.partition_time(name) && tstzrange(%s, %s) order by 1",
-        (since, until),
-    )
+    cursor.execute(statement(__package__, "dropped_within"), {"since": since, "until": until})
     return [name for (name,) in cursor]
 
 
 def drop_partition(cursor: Any, table: str, day: date, newest_run: int) -> bool:
-    """Drop the partition of a day, unless a run after the given one wrote to it."""
+    """Drop the partition of a day, unless a run after the given one wrote to it; note that."""
     cursor.execute("select raw.drop_day(%s, %s, %s)", (table, day, newest_run))
     [(is_dropped,)] = cursor.fetchall()
+    if is_dropped:
+        cursor.execute(statement(__package__, "note_dropped_day"), {"table": table, "day": day})
     return bool(is_dropped)
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import psycopg2
@@ -141,3 +142,17 @@ def _close_after_error(connection: Connection, run: LedgerRun, error: str) -> No
     ):
         _close(another, run, error)
         another.commit()
+
+
+def fold_runs(cursor: Any, first_kept: date, newest_run: int, time_zone: str) -> int:
+    """Fold the runs of the days before one into counts by day; returns how many.
+
+    Days are those of the time zone. Runs after `newest_run` stay, and so do those that are at
+    work or that something points at, and the newest one of each job and status.
+    """
+    cursor.execute(
+        "select ops.fold_runs(cast(%(day)s as timestamp) at time zone %(zone)s, %(run)s, %(zone)s)",
+        {"day": first_kept, "zone": time_zone, "run": newest_run},
+    )
+    [(folded,)] = cursor.fetchall()
+    return int(folded)

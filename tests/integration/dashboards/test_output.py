@@ -75,6 +75,8 @@ TABLES = """
     );
     create view marts.pipeline_runs as select * from ops.runs;
     create table marts.unreadable_records (source text, reason text, records bigint);
+    create view marts.pipeline_runs_by_day as
+    select cast(null as date) as began_on, job, status, 1 as runs from ops.runs;
 
     create table target.plain (
         a integer, b text, at timestamptz, amount numeric, primary key (b, a)

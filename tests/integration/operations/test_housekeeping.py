@@ -122,7 +122,7 @@ def test_a_retention_of_nothing_keeps_all(
     say_modelled(warehouse, LONG_DONE, days)
     monkeypatch.setenv("WAREHOUSE_KEEP_DAYS_BITSO_TICKERS", "0")
     get_settings.cache_clear()
-    assert prune(TODAY).detail == {"dropped": [], "kept": {}}
+    assert prune(TODAY).detail == {"dropped": [], "kept": {}, "folded": 0}
     assert left(warehouse) == ALL
 
 

@@ -241,9 +241,9 @@ def test_what_raw_has_dropped_is_not_forgotten(once: tuple[Warehouse, Digests]) 
     warehouse, expected = once
     warehouse.activate()
     warehouse.rows(
-        "insert into ops.runs (job, status, finished_at, detail) values "
-        "('prune', 'succeeded', now(), '{\"dropped\": [\"bitso_tickers_20251231\", "
-        '"spread_observations_202602", "bitso_tickers_20260105"]}\')'
+        "insert into ops.dropped_days (table_name, dates) values "
+        "('bitso_tickers', '{[2025-12-31,2026-01-01),[2026-01-05,2026-01-06)}'), "
+        "('spread_observations', '{[2026-02-01,2026-03-01)}')"
     )
     result = warehouse.loader("transform", "--since", "2026-01-02", "--until", "2026-02-20")
     assert result.returncode == 1

@@ -55,30 +55,45 @@ tables as (
 
 ),
 
+-- Not in a cut yet, or in one that some model has not taken in.
+unmodelled_runs as (
+
+    select
+        runs.run_id,
+        cast(null as bigint) as cut
+    from runs
+    left join finished_runs
+        on runs.run_id = finished_runs.run_id
+    where
+        runs.run_id >= {{ settled_below('finished_runs') }}
+        and finished_runs.run_id is null
+        and (
+            runs.status = 'running'
+            or (runs.status = 'succeeded' and runs.rows_inserted > 0)
+        )
+    union all
+    select
+        finished_runs.run_id,
+        finished_runs.cut
+    from finished_runs
+    where finished_runs.cut > (select min(tables.cut) from tables)
+
+),
+
 -- Every run up to this one has ended, and what it brought is modelled.
 tables_with_run as (
 
     select
         tables.table_name,
         coalesce(
-            min(runs.run_id) filter (
-                where
-                runs.status = 'running'
-                or (
-                    runs.status = 'succeeded'
-                    and runs.rows_inserted > 0
-                    and (
-                        finished_runs.run_id is null
-                        or finished_runs.cut > tables.cut
-                    )
-                )
-            ) - 1,
-            max(runs.run_id)
+            min(unmodelled_runs.run_id) - 1,
+            (select max(runs.run_id) from runs)
         ) as run_id
     from tables
-    cross join runs
-    left join finished_runs
-        on runs.run_id = finished_runs.run_id
+    left join unmodelled_runs
+        on
+            unmodelled_runs.cut is null
+            or tables.cut < unmodelled_runs.cut
     group by 1
 
 ),

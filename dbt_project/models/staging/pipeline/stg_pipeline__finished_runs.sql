@@ -21,11 +21,7 @@ runs as (
 
     select * from {{ ref('stg_pipeline__runs') }}
     {% if is_incremental() %}
-        where
-            run_id >= (
-                select coalesce(max(known_runs.settled_below), 0)
-                from {{ this }} as known_runs
-            )
+        where run_id >= {{ settled_below(this) }}
     {% endif %}
 
 ),
@@ -34,6 +30,9 @@ runs as (
 monitored as (
 
     select * from {{ ref('stg_pipeline__monitored') }}
+    {% if is_incremental() %}
+        where run_id >= {{ settled_below(this) }}
+    {% endif %}
 
 ),
 
@@ -72,6 +71,18 @@ settled as (
 
 ),
 
+-- What has been folded is known already, or no more: then raw still names it.
+folded_runs as (
+
+    select
+        generate_series(
+            lower(folded.run_ids), upper(folded.run_ids) - 1
+        ) as run_id
+    from {{ ref('stg_pipeline__folded_runs') }} as folded
+    where not {{ is_incremental() | lower }}
+
+),
+
 new_runs as (
 
     select
@@ -96,6 +107,23 @@ new_runs as (
             where known_runs.run_id = runs.run_id
         )
 
+),
+
+all_new_runs as (
+
+    select
+        new_runs.run_id,
+        new_runs.settled_below,
+        new_runs.cut
+    from new_runs
+    union all
+    select
+        folded_runs.run_id,
+        settled.settled_below,
+        1 as cut
+    from folded_runs
+    cross join settled
+
 )
 
-select * from new_runs
+select * from all_new_runs

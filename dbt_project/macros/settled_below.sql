@@ -1,0 +1,14 @@
+{#
+    Below this number every run had ended, and was known, at the last cut: that
+    one was settled furthest. Of all that ever ran, a build looks at the last
+    day.
+#}
+{% macro settled_below(finished_runs) -%}
+    (
+        select coalesce(max(known.settled_below), 0)
+        from {{ finished_runs }} as known
+        where
+            known.cut
+            = (select max(latest.cut) from {{ finished_runs }} as latest)
+    )
+{%- endmacro %}

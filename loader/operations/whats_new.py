@@ -1,0 +1,96 @@
+"""What a `loader transform` has to build: nothing, what new market rows can change, or all of it.
+
+What a build was made from is noted in its run of the ledger: the project and its seeds, the
+current snapshots, the loader's runs, and which tables and views then stood. What differs from
+that now decides; a build that was typed by hand, or ended badly, makes the next one whole.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from loader.warehouse.ledger import builds
+from loader.warehouse.ledger.builds import News, RunsSeen
+from loader.warehouse.settings import PROJECT_ROOT
+
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+SEEDS = PROJECT_ROOT / "seeds" / "reference"
+# What dbt and `loader init` write into the project.
+_WRITTEN = {"target", "logs", "dbt_packages", "profiles.yml", ".user.yml"}
+_VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
+
+EVERYTHING = ("build", "--exclude-resource-type", "test", "unit_test")
+
+
+@dataclass(frozen=True)
+class BuiltFrom:
+    """What a build was made from; all but `standing` as it was before the build began."""
+
+    project: str
+    snapshots: list[int]
+    runs: RunsSeen
+    standing: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For the detail of a run."""
+        return {**asdict(self), "runs": list(self.runs)}
+
+    @classmethod
+    def of_json(cls, built: dict[str, Any]) -> "BuiltFrom":
+        """The same back."""
+        return cls(**{**built, "runs": RunsSeen(*built["runs"])})
+
+
+def found(cursor: Any, last: BuiltFrom | None) -> BuiltFrom:
+    """What a build would be made from at this moment."""
+    return BuiltFrom(
+        project_digest(DBT_PROJECT, SEEDS),
+        builds.current_snapshots(cursor),
+        builds.runs_seen(cursor, last.runs.settled_below if last else 0),
+        builds.standing(cursor),
+    )
+
+
+def to_build(cursor: Any, last: BuiltFrom | None, now: BuiltFrom) -> tuple[str, ...]:
+    """What dbt is to be told; nothing when all of it is built already."""
+    if last is None or (last.project, last.snapshots, last.standing) != (
+        now.project, now.snapshots, now.standing,
+    ):  # fmt: skip
+        return EVERYTHING
+    news = builds.news_since(cursor, last.runs)
+    return _market(news) if news.tables or news.has_watched_time else ()
+
+
+def _market(news: News) -> tuple[str, ...]:
+    """The tables that new rows of raw go into, as dbt's graph has it, and what was watched.
+
+    Views stay: they say the same as before of what is new. So does what is made of snapshots.
+    """
+    return (
+        "run",
+        "--select", "source:pipeline+2", "source:pipeline.gaps+",
+        *(f"source:*.{table}+" for table in news.tables),
+        "--exclude", "config.materialized:view", "source:snapshots+",
+        # What there is to say of a few models is on stderr; the last whole build wrote the rest.
+        "--no-write-json", "--log-level-file", "none",
+    )  # fmt: skip
+
+
+def project_digest(*directories: Path) -> str:
+    """A digest of the files that dbt reads, and of the environment variables that they name."""
+    digest = hashlib.sha256()
+    named: set[bytes] = set()
+    for directory in directories:
+        for path in sorted(directory.rglob("*")):
+            place = path.relative_to(directory)
+            if place.parts[0] in _WRITTEN or not path.is_file():
+                continue
+            content = path.read_bytes()
+            named.update(_VARIABLE.findall(content))
+            digest.update(f"{place} {len(content)}\n".encode() + content)
+    for name in sorted(named):
+        digest.update(b"%s=%s\n" % (name, os.environb.get(name, b"")))
+    return digest.hexdigest()
