@@ -41,6 +41,18 @@ create table marts.spread_hourly (
 create table marts.observation_coverage (
     book text, window_start timestamptz, expected integer, observed integer
 );
+create table marts.spread_observations (
+    orderbook_timestamp timestamptz, book text, bid numeric(38, 18), ask numeric(38, 18),
+    spread numeric(56, 12), is_primary boolean
+);
+create table marts.book_thresholds (
+    book text, threshold_pct numeric(18, 12), close_below_pct numeric(18, 12), channels text
+);
+create table marts.alerts_judged (judged_until timestamptz, fresh_from timestamptz);
+insert into marts.alerts_judged values ('infinity', 'infinity');
+create table marts.book_states (
+    book text, is_blind boolean, last_seen_at timestamptz, blind_since timestamptz, cause text
+);
 grant select on all tables in schema marts to warehouse_loader
 """
 
