@@ -52,6 +52,5 @@ select
     quote.ask,
     quote.spread,
     threshold.close_below_pct
-from (select 1 as one) as always
-left join quote on true
-left join threshold on true
+from quote
+full join threshold on true

@@ -19,7 +19,7 @@ from loader.alerts.known import (
 from loader.alerts.notices import Notice
 from loader.warehouse.ledger import deliveries
 from loader.warehouse.ledger.deliveries import Telling
-from loader.warehouse.postgres.statements import statement
+from loader.warehouse.postgres.statements import has_relation, statement
 
 
 class Horizon(NamedTuple):
@@ -66,7 +66,7 @@ def attempts(cursor: Any, seen: Sequence[Episode], since: datetime) -> list[Atte
 
 def judged(cursor: Any) -> Judged | None:
     """What the models are sure of; None while dbt has not built the mart that says it."""
-    if not _has(cursor, "marts.alerts_judged"):
+    if not has_relation(cursor, "marts.alerts_judged"):
         return None
     cursor.execute("select judged_until, fresh_from from marts.alerts_judged")
     [(until, fresh_from)] = cursor.fetchall()
@@ -76,7 +76,7 @@ def judged(cursor: Any) -> Judged | None:
 
 def book_states(cursor: Any) -> list[BookState]:
     """The watched books; none while dbt has not built the mart that knows them."""
-    if not _has(cursor, "marts.book_states"):
+    if not has_relation(cursor, "marts.book_states"):
         return []
     cursor.execute(statement(__package__, "blindness"))
     return [BookState(*row) for row in cursor]
@@ -84,7 +84,7 @@ def book_states(cursor: Any) -> list[BookState]:
 
 def is_any_seen(cursor: Any) -> bool:
     """Whether any watched book is seen."""
-    if not _has(cursor, "marts.book_states"):
+    if not has_relation(cursor, "marts.book_states"):
         return False
     cursor.execute("select exists (select from marts.book_states where not is_blind)")
     [(is_seen,)] = cursor.fetchall()
@@ -177,15 +177,9 @@ def ending(cursor: Any, episode: Episode) -> Ending:
         "at": episode.closed_at,
     }
     cursor.execute(statement(__package__, "ending"), values)
-    [row] = cursor.fetchall()
-    return Ending(*row)
+    row = cursor.fetchone()
+    return Ending(*row) if row else Ending(None, None, None, None)
 
 
 def _telling(delivery: Delivery) -> Telling:
     return Telling(*delivery.told, delivery.event, delivery.channel, delivery.address)
-
-
-def _has(cursor: Any, relation: str) -> bool:
-    cursor.execute("select to_regclass(%s) is not null", (relation,))
-    [(is_there,)] = cursor.fetchall()
-    return bool(is_there)

@@ -1,4 +1,5 @@
--- An end that is settled ends what was told before it of its book and threshold.
+-- An end that is settled ends all that was told before it of its book and
+-- threshold.
 update ops.alert_deliveries as opening
 set is_open = false, retry_at = null
 where

@@ -36,11 +36,11 @@ def mute(cursor: Any, book: str | None, length: timedelta) -> Mute:
 
 
 def unmute(cursor: Any, book: str | None) -> int:
-    """End the mutes of a book, or those of all books, now; returns how many."""
+    """End the mutes of a book, or with None all of them, now; returns how many."""
     cursor.execute(
         "update ops.alert_mutes set muted_until = greatest(clock_timestamp(), muted_from) "
-        "where book is not distinct from %s and muted_until > clock_timestamp()",
-        (book,),
+        "where (%(book)s::text is null or book = %(book)s) and muted_until > clock_timestamp()",
+        {"book": book},
     )
     return int(cursor.rowcount)
 
