@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from loader.alerts.channels import Message
 from loader.alerts.known import BookState, Coverage, Delivery, Ending, Episode
 from loader.alerts.notices import Notice
-from loader.warehouse.text import plain, shortened
+from loader.warehouse.text import plain, printable, shortened
 
 _REASONS = {
     "calm": "the spread is back below",
@@ -16,6 +16,7 @@ _REASONS = {
 _NOT_KNOWN = "not known"
 # Of the names in a title: the rest is in the message.
 _LONGEST_TITLE = 200
+_LONGEST_CAUSE = 500
 
 
 def message(notice: Notice, coverage: Coverage | None, ending: Ending | None) -> Message:
@@ -63,7 +64,7 @@ def percent(share: Decimal) -> str:
 def _what(notice: Notice) -> str:
     event = notice.first.event
     if event == "blind":
-        return "not seen"
+        return f"not seen: {_cause(notice) or _NOT_KNOWN}"
     if event == "seen":
         return "seen again"
     limits = [each.threshold_pct or Decimal(0) for each in notice.deliveries]
@@ -85,8 +86,10 @@ def _facts(notice: Notice, coverage: Coverage | None, ending: Ending | None) -> 
     facts = {"book": _books(notice)}
     if notice.first.threshold_pct is None:
         since = min(each.known_as for each in notice.deliveries)
-        cause = about.cause if isinstance(about, BookState) else None
-        return facts | {"since": _instant(since)} | ({"cause": cause} if cause else {})
+        facts["since"] = _instant(since)
+        if notice.first.event == "blind":
+            facts["cause"] = _cause(notice) or _NOT_KNOWN
+        return facts
     limits = [_limit(each.threshold_pct or Decimal(0)) for each in notice.deliveries]
     facts |= {"threshold": limits[-1], "thresholds": ", ".join(limits)}
     if not isinstance(about, Episode):
@@ -138,6 +141,12 @@ def _is_good_news(notice: Notice) -> bool:
 def _reason(notice: Notice) -> str | None:
     about = notice.first.about
     return about.close_reason if isinstance(about, Episode) else None
+
+
+def _cause(notice: Notice) -> str | None:
+    about = notice.first.about
+    cause = about.cause if isinstance(about, BookState) else None
+    return cause and shortened(printable(cause), _LONGEST_CAUSE)
 
 
 def _books(notice: Notice) -> str:

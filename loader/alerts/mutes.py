@@ -6,13 +6,11 @@ from typing import Any
 
 from loader.warehouse.errors import UsageError
 from loader.warehouse.ledger import mutes as ledger
-from loader.warehouse.ledger.mutes import Mute
+from loader.warehouse.ledger.mutes import ALL, Mute
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.statements import has_relation
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import nearest
-
-ALL = "all"
 
 
 def mute(name: str, length: timedelta) -> Mute:

@@ -41,7 +41,7 @@ def mute(book: str, length: timedelta) -> None:
     from loader.alerts.mutes import unmute
 
     if length:
-        click.echo(f"{book}: muted until {mute_book(book, length).until:%Y-%m-%d %H:%M:%S} UTC")
+        click.echo(mute_book(book, length))
     else:
         click.echo(f"{book}: {unmute(book)} mutes ended")
 
@@ -49,10 +49,10 @@ def mute(book: str, length: timedelta) -> None:
 @alerts.command()
 def mutes() -> None:
     """List the books that are muted, and until when."""
-    from loader.alerts.mutes import ALL, current
+    from loader.alerts.mutes import current
 
     for each in current():
-        click.echo(f"{each.book or ALL}: muted until {each.until:%Y-%m-%d %H:%M:%S} UTC")
+        click.echo(each)
 
 
 @click.command()

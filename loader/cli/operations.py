@@ -40,17 +40,24 @@ def prune() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(names: tuple[str, ...], *, as_json: bool) -> None:
     """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
+    from loader.alerts.mutes import current
     from loader.operations.schedule import SCHEDULE
     from loader.operations.status import status_table, statuses
+    from loader.warehouse.ledger.mutes import ALL
 
     known = {job.name: job for job in SCHEDULE}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
     jobs = statuses([known[name] for name in names or known])
+    mutes = current()
     if as_json:
-        click.echo(json.dumps({"jobs": [job.as_json() for job in jobs]}, indent=2))
+        muted = {each.book or ALL: each.until.isoformat() for each in reversed(mutes)}
+        content = {"jobs": [job.as_json() for job in jobs], "muted_until": muted}
+        click.echo(json.dumps(content, indent=2))
     else:
         click.echo(status_table(jobs))
+        for each in mutes:
+            click.echo(each)
     late = [job.job for job in jobs if job.is_late]
     if late:
         raise TerminalError(f"late: {', '.join(late)}")

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+# What people type, and read, where no single book is meant.
+ALL = "all"
+
 
 class Mute(NamedTuple):
     """Nothing is told of a book (None: of any) from `since` until just before `until`."""
@@ -11,6 +14,10 @@ class Mute(NamedTuple):
     book: str | None
     since: datetime
     until: datetime
+
+    def __str__(self) -> str:
+        """A line for people."""
+        return f"{self.book or ALL}: muted until {self.until:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def mutes(cursor: Any, since: datetime | None = None) -> list[Mute]:
