@@ -28,7 +28,8 @@ class Ask(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
         """The command that asks a question, its parameters as options."""
-        from dashboards.questions import load_questions, nearest
+        from dashboards.questions import load_questions
+        from loader.warehouse.text import nearest
 
         questions = load_questions()
         if cmd_name not in questions:
@@ -86,8 +87,8 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
     """
     from dashboards.definitions import load_dashboards
     from dashboards.preview import preview as write_page
-    from dashboards.questions import nearest
     from loader.warehouse.settings import get_settings
+    from loader.warehouse.text import nearest
 
     known = load_dashboards()
     for name in names:

@@ -13,8 +13,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dashboards.charts import Strict
-from dashboards.questions import Parameter, Question, load_questions, nearest
+from dashboards.questions import Parameter, Question, load_questions
 from loader.warehouse.errors import TerminalError, WarehouseError
+from loader.warehouse.text import nearest
 
 GRID_COLUMNS = 24
 

@@ -7,9 +7,8 @@ default in the data, and `unset` says in words what that is. What several questi
 described once, in `parameters.yml`.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib import resources
@@ -20,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dashboards.charts import Chart, Column, Display, Strict
 from loader.warehouse.errors import TerminalError, UsageError
+from loader.warehouse.text import nearest
 
 Value = str | int | date
 
@@ -182,12 +182,6 @@ class Question(Strict):
 def tables_of(question: Question) -> set[str]:
     """The tables of marts that a question reads."""
     return set(_TABLE.findall(question.statement))
-
-
-def nearest(wrong: str, right: Iterable[str]) -> str:
-    """`: did you mean x?` for the nearest right name, or nothing when none is near."""
-    close = difflib.get_close_matches(wrong.lower(), list(right), n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else ""
 
 
 def parse_question(name: str, text: str | bytes) -> Question:

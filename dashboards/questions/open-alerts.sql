@@ -2,12 +2,14 @@
 title: Open alerts
 description: >-
   The episodes that are open this moment, with what came in since the last run
-  of the models: since when, how far above, and when the book was last seen.
+  of the models: since when, how far above, when the book was last seen, and
+  until when nobody is told of it.
 display: table
 columns:
   threshold_pct: {title: Threshold, unit: "%"}
   peak_spread: {title: Largest spread, unit: "%", decimals: 3}
   blind_at: {title: Nothing seen after}
+  muted_until: {title: Muted until}
 parameters:
   book: any_book
 */
@@ -15,6 +17,13 @@ with
 
 spread_alerts_live as not materialized (
     select * from marts.spread_alerts_live
+),
+
+muted as (
+    select
+        book,
+        muted_until
+    from marts.muted_books
 ),
 
 chosen as (
@@ -41,7 +50,12 @@ final as (
         opened_at,
         peak_spread,
         last_observed_at,
-        blind_at
+        blind_at,
+        (
+            select max(muted.muted_until)
+            from muted
+            where muted.book in (chosen.book, 'all')
+        ) as muted_until
     from chosen
 )
 

@@ -75,20 +75,25 @@
 
 {#
     Post-hook: what the model has taken in. A model that reads another one is
-    as far as that one is. A replay takes in nothing that is new.
+    as far as that one is. A replay takes in nothing that is new. `seen_until`:
+    the latest quote that it has seen, where somebody goes on from there.
 #}
-{% macro remember_progress(model_name, source_model=none, settings="''") -%}
+{% macro remember_progress(
+    model_name, source_model=none, settings="''", seen_until='null'
+) -%}
     {% if source_model or not is_replay() %}
     insert into {{ ref('stg_pipeline__progress') }}
-    (model_name, cut, settings_digest)
+    (model_name, cut, settings_digest, seen_until)
     values (
         '{{ model_name }}',
         {{ cut_of(source_model) if source_model else latest_cut() }},
-        {{ settings }}
+        {{ settings }},
+        {{ seen_until }}
     )
     on conflict (model_name) do update set
         cut = excluded.cut,
-        settings_digest = excluded.settings_digest
+        settings_digest = excluded.settings_digest,
+        seen_until = excluded.seen_until
     {% endif %}
 {%- endmacro %}
 

@@ -1,3 +1,5 @@
+-- Of the alerts that are seen, of those that may have been taken back, and of
+-- those that were told as open and never as over.
 with
 
 seen as (
@@ -11,7 +13,7 @@ seen as (
 ),
 
 touched as (
-    select distinct
+    select
         known.book,
         known.threshold_pct,
         known.opened_at
@@ -23,6 +25,20 @@ touched as (
             and seen.opened_at < known.seen_until
             and seen.seen_until > known.opened_at
             and known.status <> 'skipped'
+    union distinct
+    select
+        recent.book,
+        recent.threshold_pct,
+        recent.opened_at
+    from ops.alert_deliveries as recent
+    where recent.opened_at >= %(since)s and recent.status <> 'skipped'
+    union distinct
+    select
+        unended.book,
+        unended.threshold_pct,
+        unended.opened_at
+    from ops.alert_deliveries as unended
+    where unended.is_open
 )
 
 select
@@ -35,8 +51,10 @@ select
     attempts.address,
     attempts.attempt,
     attempts.status,
-    attempts.started_at,
-    attempts.retry_at
+    attempts.retry_at,
+    attempts.is_open,
+    attempts.is_repeat,
+    attempts.idempotency_key
 from ops.alert_deliveries as attempts
 inner join touched
     on

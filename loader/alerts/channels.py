@@ -1,21 +1,17 @@
-"""The channels that alerts go to: addresses as apprise writes them, and one message to one."""
+"""The channels that alerts go to: addresses as apprise writes them, and messages to them."""
 
 import logging
-import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import apprise
-from apprise.conversion import convert_between
 
+from loader.alerts.courier import Courier, Outcome
 from loader.warehouse.errors import UsageError
 from loader.warehouse.settings import get_settings
 
-_STATUS = re.compile(r"\berror=(\d{3})\b")
-# Plain webhooks: whoever wrote the receiver decides what it reads, so it gets our facts too.
-_WEBHOOKS = {"json", "xml", "form"}
+# Couriers that wait for the next message, so that it need not wait for them.
+_MOST_IDLE = 2
 
 
 @dataclass(frozen=True)
@@ -29,98 +25,72 @@ class Message:
     facts: Mapping[str, str]
 
 
-class _Statuses(logging.Handler):
-    """Hears the status of the latest refused call of each thread.
-
-    It is all that is taken from apprise's own lines, which may quote an address.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._latest = threading.local()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the status, if the line has one."""
-        found = _STATUS.search(record.getMessage())
-        if found:
-            self._latest.status = found[1]
-
-    def take(self) -> str | None:
-        """The status since the last call, in this thread."""
-        status: str | None = getattr(self._latest, "status", None)
-        self._latest.status = None
-        return status
-
-
 class Channels:
-    """The addresses of the settings, by channel.
+    """The addresses of the settings, by channel, and who carries messages to them.
 
     Raises UsageError for an address that apprise does not know.
     """
 
     def __init__(self) -> None:
-        self._statuses = _Statuses()
-        logger = logging.getLogger("apprise")
-        logger.handlers = [self._statuses]
-        logger.propagate = False
-        logger.setLevel(logging.WARNING)
+        settings = get_settings()
+        self._seconds = settings.alert_timeout_seconds
         self._addresses = {
             channel: tuple(address.get_secret_value() for address in addresses)
-            for channel, addresses in get_settings().alert_channels.items()
+            for channel, addresses in settings.alert_channels.items()
         }
-        for channel, addresses in self._addresses.items():
-            for number in range(1, len(addresses) + 1):
-                self._plugin(channel, number)
+        self._idle: list[Courier] = []
+        self._check()
 
     def count(self, channel: str) -> int:
         """How many addresses a channel has."""
         return len(self._addresses.get(channel, ()))
 
-    def send(self, channel: str, number: int, message: Message) -> str | None:
-        """Send to one address, once. Returns why it failed, without the address, or None."""
-        plugin = self._plugin(channel, number)
-        # apprise must not retry by itself: each attempt is written down by us.
-        plugin.retry = 0
-        if plugin.protocol in _WEBHOOKS:
-            plugin.headers["Idempotency-Key"] = message.idempotency_key
-            plugin.payload_extras = {**message.facts, **plugin.payload_extras}
-        self._statuses.take()
+    def prepare(self) -> None:
+        """Have a courier ready."""
+        self._idle.append(Courier())
+
+    def begin(self, channel: str, number: int, message: Message) -> Courier:
+        """Send to one address, once; who carries it is to be given back when it was heard."""
+        return self._hand_over({"address": self._addresses[channel][number - 1], **vars(message)})
+
+    def ping(self, url: str) -> Courier:
+        """POST nothing to a URL, in the same way."""
+        return self._hand_over({"ping": url})
+
+    def send(self, channel: str, number: int, message: Message) -> Outcome:
+        """Send to one address, once, and wait for the outcome."""
+        courier = self.begin(channel, number, message)
         try:
-            is_sent = _notify(plugin, message)
-        except Exception as error:  # noqa: BLE001 (a plugin's fault is that of its channel alone)
-            return f"the message could not be sent: {type(error).__name__}"
-        if is_sent:
-            return None
-        status = self._statuses.take()
-        return f"answered with status {status}" if status else "no answer, or not accepted"
+            return courier.wait()
+        finally:
+            self.give_back(courier)
 
-    def _plugin(self, channel: str, number: int) -> Any:
-        # A new object for each message, because headers and facts of the message are put on it.
-        address = self._addresses[channel][number - 1]
-        plugin = apprise.Apprise.instantiate(address, suppress_exceptions=True)
-        if plugin is None:
-            raise UsageError(
-                f"WAREHOUSE_ALERT_CHANNELS: address {number} of channel {channel} "
-                "is none that apprise knows"
-            )
-        return plugin
+    def give_back(self, courier: Courier) -> None:
+        """A courier has done its work: it is kept for the next message, if it lives."""
+        if courier.is_alive and len(self._idle) < _MOST_IDLE:
+            self._idle.append(courier)
+        else:
+            courier.end()
 
+    def close(self) -> None:
+        """End those that wait."""
+        while self._idle:
+            self._idle.pop().end()
 
-def _notify(plugin: Any, message: Message) -> bool:
-    # What Apprise.notify does, but in this thread: the pool that it sends from holds up the end
-    # of a process for as long as a receiver is silent.
-    convert: Any = convert_between
-    source = apprise.NotifyFormat.TEXT
-    target = plugin.resolve_format(source)
-    title = message.title
-    if plugin.title_maxlen <= 0:
-        title = convert(source, target, content=title)
-    kind = apprise.NotifyType.SUCCESS if message.is_good_news else apprise.NotifyType.WARNING
-    return bool(
-        plugin.notify(
-            body=convert(source, target, content=message.body),
-            title=title,
-            notify_type=kind,
-            body_format=target,
-        )
-    )
+    def _hand_over(self, order: Mapping[str, object]) -> Courier:
+        courier = self._idle.pop() if self._idle else Courier()
+        courier.send(order, self._seconds)
+        return courier
+
+    def _check(self) -> None:
+        logger = logging.getLogger("apprise")
+        # Its lines may quote an address.
+        logger.handlers = [logging.NullHandler()]
+        logger.propagate = False
+        for channel, addresses in self._addresses.items():
+            for number, address in enumerate(addresses, start=1):
+                if apprise.Apprise.instantiate(address, suppress_exceptions=True) is None:
+                    raise UsageError(
+                        f"WAREHOUSE_ALERT_CHANNELS: address {number} of channel {channel} "
+                        "is none that apprise knows"
+                    )

@@ -1,5 +1,5 @@
 -- From when on an alert that has closed may still have something to be told.
--- With `unclosed`, also from the first one whose end nobody has heard of.
+-- With `whole`, also from the first one whose end nobody has heard of.
 select
     clock_timestamp() as now,
     least(
@@ -7,17 +7,17 @@ select
         (
             select min(waiting.opened_at)
             from ops.alert_deliveries as waiting
-            where waiting.retry_at is not null
+            where
+                waiting.retry_at is not null
+                and waiting.threshold_pct is not null
         ),
         (
-            select min(unclosed.opened_at)
-            from (
-                select told.opened_at
-                from ops.alert_deliveries as told
-                where %(unclosed)s and told.status <> 'skipped'
-                group by told.book, told.threshold_pct, told.opened_at
-                having not bool_or(told.episode_event = 'closed')
-            ) as unclosed
+            select min(unended.opened_at)
+            from ops.alert_deliveries as unended
+            where
+                %(whole)s
+                and unended.is_open
+                and unended.threshold_pct is not null
         )
     ) as since,
     (

@@ -1,5 +1,6 @@
 """`loader report`: how often each spread was above its thresholds in the last whole hour."""
 
+import contextlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -85,14 +86,13 @@ def _message(hour: datetime, counts: list[Count], text: str) -> Message:
 
 def _send(connection: Connection, run: LedgerRun, hour: datetime, message: Message) -> None:
     """To each address that has not got it yet: who tries again reaches the others only."""
-    channels = Channels()
-    for address in range(1, channels.count(CHANNEL) + 1):
-        item = f"{CHANNEL}/{address}"
-        with connection.cursor() as cursor:
+    with contextlib.closing(Channels()) as channels, connection.cursor() as cursor:
+        for address in range(1, channels.count(CHANNEL) + 1):
+            item = f"{CHANNEL}/{address}"
             told_until = cursors.done_at(cursor, JOB, item)
             if told_until is not None and told_until >= hour:
                 continue
-            if channels.send(CHANNEL, address, message):
+            if channels.send(CHANNEL, address, message).error:
                 run.detail["failed"] += 1
                 continue
             run.detail["sent"] += 1

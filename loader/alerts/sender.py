@@ -1,31 +1,28 @@
 """Delivers alerts: each opened and each closed one to each address of its channels, once.
 
-An attempt is written down and committed before it is sent, and again when it has ended: who finds
-one that never ended knows that it may have been sent, repeats it once, and says so.
+What an address is told follows from what it was told before (`plan`, `blindness`), so that it makes
+no difference how often, and in whose process, somebody looks.
 """
 
 import contextlib
 import logging
-import os
-import queue
-import select
-import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from loader.alerts import store
-from loader.alerts.channels import Channels, Message
-from loader.alerts.message import headline, message
-from loader.alerts.plan import Delivery, DeliveryLimits, Episode, plan, retry_at
+from loader.alerts.blindness import plan_blindness
+from loader.alerts.known import View
+from loader.alerts.notices import notices
+from loader.alerts.outbox import Outbox, Tally
+from loader.alerts.plan import Plan, plan, unseen
+from loader.alerts.tries import DeliveryLimits
+from loader.alerts.watchdog import Watchdog
 from loader.warehouse.errors import AlreadyRunningError, TransientError
-from loader.warehouse.ledger import deliveries
+from loader.warehouse.ledger.mutes import mutes
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
 from loader.warehouse.postgres.connection import connect, database_error, interruptible
 from loader.warehouse.settings import get_settings
@@ -43,77 +40,27 @@ LOOK_SHARE = 0.5
 # after an import.
 IDLE_SECONDS = 60.0
 WHOLE_SECONDS = 600.0
+# Books that go blind at once do so within seconds of each other, and are one message.
+BLINDNESS_SECONDS = 30.0
 STAND_BY_SECONDS = 2.0
-SETTLE_SECONDS = 3.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 
-Address = tuple[str, int]
-
-
-class Sending(NamedTuple):
-    """An attempt under way."""
-
-    delivery: Delivery
-    message: Message
-    delivery_id: int
-    first_try: datetime
-
-    @property
-    def target(self) -> Address:
-        """The channel and the address."""
-        return (self.delivery.channel, self.delivery.address)
-
-
-@dataclass
-class Tally:
-    """What one sender did."""
-
-    sent: int = 0
-    failed: int = 0
-    skipped: int = 0
-
 
 class Sender:
-    """Sends what is due: one message at a time to one address, to all addresses side by side.
-
-    One thread talks to Postgres, the others only send. It outlives its connections.
-    """
+    """Looks for what is due, and has it sent. It outlives its connections."""
 
     def __init__(self) -> None:
         settings = get_settings()
-        self._channels = Channels()
         self._limits = DeliveryLimits(
             timedelta(minutes=settings.alert_oldest_minutes),
             timedelta(hours=settings.alert_retry_hours),
         )
-        self.tally = Tally()
-        self._due: dict[Address, deque[Delivery]] = {}
-        self._busy: dict[Address, Sending] = {}
-        self._ended: queue.SimpleQueue[tuple[Sending, str | None]] = queue.SimpleQueue()
-        # Attempts that have ended and are not written down yet. They are several only while
-        # Postgres is away.
-        self._unwritten: list[tuple[Sending, str | None]] = []
-        self._bell, self._rope = os.pipe()
-        os.set_blocking(self._bell, False)
-        self._looked = self._looked_whole = -WHOLE_SECONDS
+        self.outbox = Outbox(self._limits)
+        self._watchdog = Watchdog(self.outbox.channels)
+        self._looked = self._looked_whole = self._looked_at_books = -WHOLE_SECONDS
         self._next_look = 0.0
         self._look_took = 0.0
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing is under way and nothing is due."""
-        return not (self._due or self._busy or self._unwritten)
-
-    def recover(self, connection: Connection) -> None:
-        """Take over from a sender that died."""
-        self._due.clear()
-        mine = [*self._busy.values(), *(work for work, _ in self._unwritten)]
-        found = deliveries.recover(
-            connection, [work.delivery_id for work in mine], self._limits.give_up
-        )
-        if found:
-            log.warning("%d messages may have been sent by a sender that died", found)
 
     def look(self, connection: Connection, *, whole: bool) -> None:
         """See what is due, and begin with it; `whole`: over all of history."""
@@ -122,63 +69,31 @@ class Sender:
             self._looked_whole = self._looked
         oldest = self._limits.oldest
         with connection, connection.cursor() as cursor:
+            # All of it as of one instant: while dbt runs, the models change between two statements.
+            cursor.execute("set transaction isolation level repeatable read")
             if whole:
-                self.tally.skipped += store.pass_over(cursor, oldest, None)
+                self.outbox.tally.skipped += store.pass_over(cursor, oldest, None)
             horizon = store.horizon(cursor, oldest, whole=whole)
-            seen = store.episodes(cursor, horizon.since)
-            tried = store.attempts(cursor, seen)
-            todo = plan(seen, tried, self._channels.count, horizon.now, self._limits)
-            if todo.skipped:
-                self.tally.skipped += store.pass_over(cursor, oldest, horizon.since)
-            for delivery in todo.without_address:
-                store.note_failure(cursor, delivery, "no address for the channel")
-        for delivery in todo.without_address:
-            self._report(delivery, "no address for the channel: set WAREHOUSE_ALERT_CHANNELS")
-        self._queue(todo.due)
+            view = self._view(cursor, horizon)
+            todo = plan(view, self.outbox.channels.count, self._limits)
+            if whole or self._looked - self._looked_at_books >= BLINDNESS_SECONDS:
+                self._looked_at_books = self._looked
+                self._plan_blindness(cursor, todo, view)
+            self._write_down(cursor, todo, horizon)
+        self.outbox.queue(notices(todo.due))
         self._look_took = time.monotonic() - self._looked
-        self._next_look = self._looked + _seconds_to(seen, horizon)
-        self._begin(connection)
+        self._next_look = self._looked + _seconds_to(view, horizon)
+        self.outbox.begin(connection)
 
     def count(self, run: LedgerRun) -> Tally:
         """Put what was done since the last count into a run of the ledger."""
-        tally, self.tally = self.tally, Tally()
+        outbox = self.outbox
+        tally, outbox.tally = outbox.tally, Tally()
         # Its rows are those of ops.alert_deliveries, each committed by itself.
-        run.rows_read = run.rows_inserted = tally.sent + tally.failed + tally.skipped
+        run.rows_read = run.rows_inserted = outbox.rows + tally.skipped + tally.muted
+        outbox.rows = 0
         run.detail = vars(tally)
         return tally
-
-    def collect(self, connection: Connection) -> None:
-        """Write down how attempts ended, and begin the next ones."""
-        self._hear()
-        if not self._unwritten:
-            return
-        now = store.now(connection)
-        with connection, connection.cursor() as cursor:
-            for work, error in self._unwritten:
-                again = error and retry_at(now, work.first_try, work.delivery.attempt, self._limits)
-                deliveries.finish(cursor, work.delivery_id, error, again or None)
-                if error:
-                    self._postpone(work)
-                if again:
-                    soon = time.monotonic() + (again - now).total_seconds()
-                    self._next_look = min(self._next_look, soon)
-        for work, error in self._unwritten:
-            self._report(work.delivery, error)
-        self._unwritten.clear()
-        self._begin(connection)
-
-    def wait(self, connection: Connection, *, until: float | None = None) -> bool:
-        """Sleep until an attempt ends, quotes come in or it is time; whether quotes came in."""
-        end_if_told()
-        connection.poll()
-        # Notifications that came with the reply to a statement no longer wake select().
-        if not connection.notifies:
-            seconds = None if until is None else max(0.0, until - time.monotonic())
-            select.select([connection, self._bell], [], [], seconds)
-            connection.poll()
-        is_news = bool(connection.notifies)
-        connection.notifies.clear()
-        return is_news
 
     def watch(self, connection: Connection) -> Iterator[None]:
         """Look whenever there is something to see, for ever; yields after each round."""
@@ -187,8 +102,10 @@ class Sender:
         self._looked_whole = -WHOLE_SECONDS
         is_news = True
         while True:
-            self.collect(connection)
+            pause = self.outbox.collect(connection)
             now = time.monotonic()
+            if pause is not None:
+                self._next_look = min(self._next_look, now + pause)
             soonest = self._looked + max(LOOK_SECONDS, self._look_took / LOOK_SHARE)
             whole_at = self._looked_whole + WHOLE_SECONDS
             if now >= min(whole_at, soonest if is_news else self._next_look):
@@ -198,82 +115,41 @@ class Sender:
                     # `loader status` tells a quiet follower from a dead one by these.
                     with ledger_run(connection, JOB, {}) as run:
                         self.count(run)
+            self._watchdog.turn(connection)
             yield
-            until = soonest if is_news else self._next_look
-            is_news = self.wait(connection, until=until) or is_news
+            until = min(soonest if is_news else self._next_look, self._watchdog.next_at)
+            is_news = self.outbox.wait(connection, until=until) or is_news
 
-    def settle(self, connection: Connection) -> None:
-        """Before the end: let what is under way end, for a while, and begin nothing new."""
-        self._due.clear()
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while self._busy and time.monotonic() < deadline:
-            select.select([self._bell], [], [], deadline - time.monotonic())
-            self._hear()
-        if self._unwritten:
-            # An interrupted statement closes its connection: then use a new one.
-            with contextlib.closing(connect("loader") if connection.closed else connection) as last:
-                last.rollback()
-                self.collect(last)
+    def close(self) -> None:
+        """End what is under way, whatever it is."""
+        self._watchdog.close()
+        self.outbox.close()
 
-    def _hear(self) -> None:
-        """Take note of the attempts that have ended."""
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._bell, 4096)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                ended = self._ended.get_nowait()
-                del self._busy[ended[0].target]
-                self._unwritten.append(ended)
+    def _view(self, cursor: object, horizon: store.Horizon) -> View:
+        seen = store.episodes(cursor, horizon.since)
+        tried = store.attempts(cursor, seen, horizon.since)
+        view = View(horizon.now, horizon.since, seen, tried, mutes(cursor, horizon.since), None)
+        return view._replace(judged=store.judged(cursor)) if unseen(view) else view
 
-    def _queue(self, due: Iterable[Delivery]) -> None:
-        self._due.clear()
-        for delivery in due:
-            target = (delivery.channel, delivery.address)
-            self._due.setdefault(target, deque()).append(delivery)
+    def _plan_blindness(self, cursor: object, todo: Plan, view: View) -> None:
+        plan_blindness(
+            todo, store.book_states(cursor), store.blind_attempts(cursor), view.mutes,
+            self.outbox.channels.count, view.now,
+        )  # fmt: skip
 
-    def _postpone(self, failed: Sending) -> None:
-        """Take what follows a failed message out of the queue: a later look finds it again."""
-        waiting = self._due.pop(failed.target, deque())
-        rest = [each for each in waiting if each.told != failed.delivery.told]
-        if rest:
-            self._due[failed.target] = deque(rest)
-
-    def _begin(self, connection: Connection) -> None:
-        """Write down the next attempt at each address that is free; then send."""
-        free = [target for target in self._due if target not in self._busy]
-        if not free:
-            return
-        begun = []
-        with connection, connection.cursor() as cursor:
-            for target in free:
-                delivery = self._due[target].popleft()
-                if not self._due[target]:
-                    del self._due[target]
-                text = message(delivery, store.coverage(cursor, delivery.episode))
-                begun.append(Sending(delivery, text, *store.begin(cursor, delivery)))
-        for work in begun:
-            self._busy[work.target] = work
-            # A daemon thread: the end of the process does not wait for a slow receiver.
-            threading.Thread(target=self._send, args=(work,), daemon=True).start()
-
-    def _send(self, work: Sending) -> None:
-        error = self._channels.send(*work.target, work.message)
-        self._ended.put((work, error))
-        os.write(self._rope, b"!")
-
-    def _report(self, delivery: Delivery, error: str | None) -> None:
-        what = f"{headline(delivery)}, to {delivery.channel} {delivery.address}"
-        if error:
-            self.tally.failed += 1
-            log.warning("%s: %s (attempt %d)", what, error, delivery.attempt)
-        else:
-            self.tally.sent += 1
-            log.info("%s: sent", what)
+    def _write_down(self, cursor: object, todo: Plan, horizon: store.Horizon) -> None:
+        if todo.too_old:
+            self.outbox.tally.skipped += store.pass_over(cursor, self._limits.oldest, horizon.since)
+        self.outbox.tally.muted += store.pass_over_muted(cursor, todo.muted)
+        store.note_growth(cursor, todo.grown)
+        store.forget(cursor, todo.forgotten)
+        self.outbox.note_without_address(cursor, notices(todo.without_address))
 
 
-def _seconds_to(seen: Iterable[Episode], horizon: store.Horizon) -> float:
+def _seconds_to(view: View, horizon: store.Horizon) -> float:
     """To the next moment at which something is due though no quote has come in."""
-    moments = [episode.blind_at for episode in seen if episode.closed_at is None]
+    moments = [episode.blind_at for episode in view.episodes if episode.closed_at is None]
+    moments += [mute.until for mute in view.mutes if mute.until > view.now]
     if horizon.next_retry:
         moments.append(horizon.next_retry)
     seconds = min(((moment - horizon.now).total_seconds() for moment in moments), default=60.0)
@@ -290,16 +166,17 @@ def deliver() -> tuple[LedgerRun, Tally]:
     with (
         exclusive(JOB) as connection,
         ledger_run(connection, JOB, {}) as run,
+        contextlib.closing(Sender()) as sender,
     ):
-        sender = Sender()
+        outbox = sender.outbox
         try:
-            sender.recover(connection)
+            outbox.recover(connection)
             sender.look(connection, whole=True)
-            while not sender.is_done:
-                sender.wait(connection)
-                sender.collect(connection)
+            while not outbox.is_done:
+                outbox.wait(connection)
+                outbox.collect(connection)
         except (KeyboardInterrupt, Terminated):
-            sender.settle(connection)
+            outbox.settle(connection)
             raise
         tally = sender.count(run)
     return run, tally
@@ -307,10 +184,10 @@ def deliver() -> tuple[LedgerRun, Tally]:
 
 def follow() -> None:
     """Deliver what is due, as it comes in, until the process is ended."""
-    sender = Sender()
     pause = FIRST_PAUSE_SECONDS
     is_standing_by = False
-    with interruptible():
+    with interruptible(), contextlib.closing(Sender()) as sender:
+        sender.outbox.channels.prepare()
         while True:
             end_if_told()
             try:
@@ -335,10 +212,10 @@ def _sessions(sender: Sender) -> Iterator[None]:
         contextlib.closing(connect("loader")) as connection,
         single_flight(connection, JOB),
     ):
-        sender.recover(connection)
+        sender.outbox.recover(connection)
         log.info("watching")
         try:
             yield from sender.watch(connection)
         except (KeyboardInterrupt, Terminated, GeneratorExit):
-            sender.settle(connection)
+            sender.outbox.settle(connection)
             raise

@@ -1,25 +1,58 @@
 """`loader alerts` and `loader report`: what people are told."""
 
+from datetime import timedelta
+
 import click
 
+from loader.cli.typed import length_option
 from loader.warehouse.errors import TransientError
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--follow", "is_following", is_flag=True, help="Go on, as quotes come in.")
-def alerts(*, is_following: bool) -> None:
+@click.pass_context
+def alerts(context: click.Context, *, is_following: bool) -> None:
     """Deliver alerts that opened or closed to their channels (WAREHOUSE_ALERT_CHANNELS)."""
+    if context.invoked_subcommand:
+        return
     from loader.alerts.sender import deliver, follow
 
     if is_following:
         follow()
     run, tally = deliver()
     counts = f"{tally.sent} sent, {tally.failed} failed, {tally.skipped} too old"
-    click.echo(f"alerts: {counts} (run {run.run_id})")
+    muted = f", {tally.muted} muted" if tally.muted else ""
+    click.echo(f"alerts: {counts}{muted} (run {run.run_id})")
     if tally.failed:
         raise TransientError(
             f"{tally.failed} messages did not go through: see ops.alert_deliveries"
         )
+
+
+@alerts.command()
+@click.argument("book", metavar="BOOK|all")
+@length_option("--for", "For so long from now; 0 ends what was muted before.")
+def mute(book: str, length: timedelta) -> None:
+    """Tell nothing of a book for a while, as during planned work.
+
+    What is still open when it ends is told then.
+    """
+    from loader.alerts.mutes import mute as mute_book
+    from loader.alerts.mutes import unmute
+
+    if length:
+        click.echo(mute_book(book, length))
+    else:
+        click.echo(f"{book}: {unmute(book)} mutes ended")
+
+
+@alerts.command()
+def mutes() -> None:
+    """List the books that are muted, and until when."""
+    from loader.alerts.mutes import current
+
+    for each in current():
+        click.echo(each)
 
 
 @click.command()

@@ -48,25 +48,28 @@ def prune() -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(names: tuple[str, ...], *, as_json: bool) -> None:
     """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
+    from loader.alerts.mutes import current
     from loader.operations.schedule import SCHEDULE
     from loader.operations.status import status_table, statuses
     from loader.operations.unreadable import unreadable_records
+    from loader.warehouse.ledger.mutes import ALL
 
     known = {job.name: job for job in SCHEDULE}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
     jobs = statuses([known[name] for name in names or known])
-    unreadable = unreadable_records()
+    unreadable, mutes = unreadable_records(), current()
     if as_json:
         told = {
             "jobs": [job.as_json() for job in jobs],
             "unreadable": [records._asdict() for records in unreadable],
+            "muted_until": {each.book or ALL: each.until.isoformat() for each in reversed(mutes)},
         }
         click.echo(json.dumps(told, indent=2))
     else:
         click.echo(status_table(jobs))
-        for records in unreadable:
-            click.echo(records)
+        for line in (*unreadable, *mutes):
+            click.echo(line)
     late = [job.job for job in jobs if job.is_late]
     if late:
         raise TerminalError(f"late: {', '.join(late)}")

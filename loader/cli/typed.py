@@ -1,7 +1,8 @@
 """What people type for books and times, and what they are told of a run."""
 
+import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,8 @@ import click
 if TYPE_CHECKING:
     from loader.warehouse.ledger.runs import LedgerRun
 
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_LONGEST = timedelta(days=365)
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -53,6 +56,28 @@ def _instant(text: str | None) -> datetime | None:
         raise click.BadParameter(
             f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T09:30Z"
         ) from None
+
+
+def length_option(name: str, help_text: str) -> Decorator:
+    """A required option `length` that takes a length of time, such as 90s, 30m, 2h or 7d."""
+    return click.option(
+        name,
+        "length",
+        required=True,
+        callback=lambda _context, _option, text: _length(text),
+        metavar="LENGTH",
+        help=f"{help_text} A number with s, m, h or d.",
+    )
+
+
+def _length(text: str) -> timedelta:
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if text == "0":
+        return timedelta(0)
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    if length is None or length > _LONGEST:
+        raise click.BadParameter(f"{text!r} is not a length of time such as 30m, 2h or 7d")
+    return length
 
 
 def print_runs(runs: Iterable["LedgerRun"]) -> None:

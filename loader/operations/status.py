@@ -11,7 +11,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.operations.schedule import SCHEDULE, ScheduledJob
-from loader.warehouse.ledger import cursors
+from loader.warehouse.ledger import cursors, deliveries
 from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.postgres.connection import connect
@@ -97,6 +97,8 @@ def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStat
     if job.once_run:
         with connection.cursor() as cursor:
             newest_event = observed_until(cursor, job.name)
+    if job.name == "alerts":
+        last_error = _undelivered(connection) or last_error
     has_event = bool(job.tables) or job.once_run
     load_lag = _lag(now, last_success)
     event_lag = _lag(now, newest_event)
@@ -152,6 +154,13 @@ def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, i
         if job.resumes:
             finished_at = cursors.done_at(cursor, job.name, cursors.WHOLE_LIST)
     return finished_at, rows, error
+
+
+def _undelivered(connection: Connection) -> str | None:
+    """What is wrong with messages that are tried again: the follower itself goes on meanwhile."""
+    with connection.cursor() as cursor:
+        count, error = deliveries.undelivered(cursor)
+    return f"{count} messages not delivered yet: {error}" if count else None
 
 
 def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None:

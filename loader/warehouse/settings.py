@@ -150,6 +150,17 @@ class Settings(BaseSettings):
     alert_retry_hours: float = Field(
         24.0, gt=0, description="How long a message that does not go through is tried again"
     )
+    alert_timeout_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="Longest that sending one message may take, however the receiver answers",
+    )
+    watchdog_url: SecretStr = Field(
+        SecretStr(""),
+        description="`loader alerts --follow` tells it each minute that it watches, as long as it "
+        "reads fresh data: who gets no more of it should look; unset: nobody is told",
+    )
     ping_url: SecretStr = Field(
         SecretStr(""),
         description="Scheduled jobs tell it of each run, as healthchecks.io has it: "

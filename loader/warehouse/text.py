@@ -3,6 +3,7 @@ r"""Text on its way out: into COPY, into a text column, onto a terminal, as a de
 What a place cannot hold is written as \xNN or \uNNNN, so that nothing is lost and nothing acts.
 """
 
+import difflib
 import os
 from collections.abc import Iterable
 from decimal import Decimal
@@ -63,3 +64,9 @@ def plain(number: Decimal) -> str:
     """A decimal without exponent, nor zeros at the end of its decimals."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def nearest(wrong: str, right: Iterable[str]) -> str:
+    """`: did you mean x?` for the nearest right name, or nothing when none is near."""
+    close = difflib.get_close_matches(wrong.lower(), list(right), n=1, cutoff=0.5)
+    return f": did you mean {close[0]}?" if close else ""

@@ -3,7 +3,7 @@
 Who finds an attempt that never ended knows that its message may have been sent.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,7 +13,10 @@ from loader.warehouse.postgres.statements import statement
 
 
 class Telling(NamedTuple):
-    """A message about an alert to one address, as `ops.alert_deliveries` knows it."""
+    """What is told to one address, as `ops.alert_deliveries` knows it.
+
+    `threshold_pct` None: about a book that is not seen since `opened_at`, not about an alert.
+    """
 
     book: str
     threshold_pct: Any
@@ -24,18 +27,20 @@ class Telling(NamedTuple):
     address: int
 
 
-def recover(connection: Connection, mine: list[int], give_up: timedelta) -> int:
+def recover(connection: Connection, mine: Iterable[int], give_up: timedelta) -> int:
     """Find the attempts of a sender that died: whether they were sent nobody knows.
 
     Attempts in `mine` are under way in this process. Returns how many it found.
     """
     with connection, connection.cursor() as cursor:
+        # What may have arrived twice by now is not sent a third time.
         cursor.execute(
             "update ops.alert_deliveries set status = 'unknown', "
-            "finished_at = clock_timestamp(), retry_at = clock_timestamp(), "
+            "finished_at = clock_timestamp(), "
+            "retry_at = case when not is_repeat then clock_timestamp() end, "
             "error = 'the sender died before it knew' "
             "where status = 'sending' and delivery_id <> all(%s)",
-            (mine,),
+            (list(mine),),
         )
         found = int(cursor.rowcount)
         # An alert that the models no longer show is never sent; its retry ends with the time limit.
@@ -44,6 +49,7 @@ def recover(connection: Connection, mine: list[int], give_up: timedelta) -> int:
             "where retry_at < clock_timestamp() - %s",
             (give_up,),
         )
+        end_tellings(cursor)
     return found
 
 
@@ -70,26 +76,71 @@ def note_failure(
     _insert(cursor, telling, seen_until, attempt, key, "failed", error, is_repeat=False)
 
 
-def finish(cursor: Any, delivery_id: int, error: str | None, retry: datetime | None) -> None:
-    """Write down how an attempt ended."""
+def finish(
+    cursor: Any, ids: Iterable[int], error: str | None, retry: datetime | None, *, is_doubtful: bool
+) -> None:
+    """Write down how attempts at one message ended; `is_doubtful`: it may have arrived."""
+    status = ("unknown" if is_doubtful else "failed") if error else "sent"
     cursor.execute(
         "update ops.alert_deliveries set status = %s, error = %s, "
         "finished_at = clock_timestamp(), retry_at = %s "
-        "where delivery_id = %s and status = 'sending'",
-        ("failed" if error else "sent", error, retry, delivery_id),
+        "where delivery_id = any(%s) and status = 'sending'",
+        (status, error, retry, list(ids)),
     )
 
 
-def skip(cursor: Any, chosen: str, values: Mapping[str, object]) -> int:
+def end_tellings(cursor: Any) -> None:
+    """Take note of which openings everything has been told, or is given up."""
+    cursor.execute(statement(__package__, "end_tellings"))
+
+
+def forget(cursor: Any, opening: Telling) -> None:
+    """Take note that an opening that never arrived is not to be tried again."""
+    cursor.execute(
+        "update ops.alert_deliveries set is_open = false, retry_at = null "
+        f"where (is_open or retry_at is not null) and {_IS_TELLING}",
+        opening._asdict(),
+    )
+
+
+def extend(
+    cursor: Any, book: str, threshold_pct: Any, opened_at: datetime, seen_until: datetime
+) -> None:
+    """Take note of how far an alert reaches of which no end was told."""
+    cursor.execute(
+        "update ops.alert_deliveries set seen_until = %s "
+        "where is_open and book = %s and threshold_pct = %s and opened_at = %s",
+        (seen_until, book, threshold_pct, opened_at),
+    )
+
+
+def skip(cursor: Any, chosen: str, values: Mapping[str, object], reason: str) -> int:
     """Write down what is not to be told of, and is never looked at again; returns how many.
 
     `chosen` is a query for book, threshold_pct, opened_at, seen_until and channel.
     """
-    cursor.execute(statement(__package__, "skip_deliveries").replace("{chosen}", chosen), values)
+    cursor.execute(
+        statement(__package__, "skip_deliveries").replace("{chosen}", chosen),
+        {**values, "skip_reason": reason},
+    )
     return int(cursor.rowcount)
 
 
-_IS_TELLING = " and ".join(f"{name} = %({name})s" for name in Telling._fields)
+def undelivered(cursor: Any) -> tuple[int, str | None]:
+    """How many messages are tried again, or waited for; and why the latest of them failed."""
+    cursor.execute(
+        "select count(distinct idempotency_key), "
+        "(array_agg(error order by delivery_id desc))[1] "
+        "from ops.alert_deliveries where retry_at is not null"
+    )
+    [(count, error)] = cursor.fetchall()
+    return int(count), error
+
+
+_IS_TELLING = " and ".join(
+    f"{name} is not distinct from %({name})s" if name == "threshold_pct" else f"{name} = %({name})s"
+    for name in Telling._fields
+)
 
 
 def _insert(

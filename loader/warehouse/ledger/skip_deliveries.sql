@@ -23,7 +23,7 @@ select
     1 as attempt,
     'skipped' as status,
     gen_random_uuid() as idempotency_key,
-    'too old when it was first seen' as error,
+    %(skip_reason)s as error,
     clock_timestamp() as finished_at
 from ({chosen}) as chosen
 on conflict do nothing

@@ -1,13 +1,11 @@
 """Alerts reach each address once: over kills, refusals, replays and a Postgres that goes away."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -15,149 +13,32 @@ from typing import Any
 import psutil
 import pytest
 
-from loader.alerts.sender import deliver
+from loader.alerts import outbox
+from loader.alerts.channels import Channels, Message
+from loader.alerts.courier import Courier
+from loader.alerts.message import message
+from loader.alerts.notices import Notice
 from loader.warehouse.postgres import roles as privileges
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.embedded import Embedded
 from loader.warehouse.postgres.migrate import migrate
-from loader.warehouse.settings import get_settings
 from tests import market
 from tests.conftest import BIN, Server, Warehouse
-from tests.receiver import Received, Receiver, receiver
-from tests.waiting import LAST_RESORT_SECONDS, end_of, read_until, wait_for
-
-NOW = datetime.now(UTC).replace(microsecond=0)
-# As dbt makes them: tests/integration/models/test_market.py proves what they say.
-MODELS = """
-create table marts.spread_alerts_live (
-    book text, threshold_pct numeric(18, 12), opened_at timestamptz, closed_at timestamptz,
-    last_observed_at timestamptz, blind_at timestamptz, close_reason text, channels text,
-    opening_bid numeric(38, 18), opening_ask numeric(38, 18), opening_spread numeric(56, 12),
-    peak_spread numeric(56, 12), observations bigint, breaches bigint
-);
-create table marts.spread_hourly (
-    book text, hour timestamptz, threshold_pct numeric(18, 12), coverage numeric
-);
-create table marts.observation_coverage (
-    book text, window_start timestamptz, expected integer, observed integer
-);
-grant select on all tables in schema marts to warehouse_loader
-"""
-
-
-@pytest.fixture
-def hook() -> Iterator[Receiver]:
-    with receiver() as hook:
-        yield hook
-
-
-@pytest.fixture(autouse=True)
-def _no_channels_afterwards() -> Iterator[None]:
-    yield
-    os.environ.pop("WAREHOUSE_ALERT_CHANNELS", None)
-    get_settings.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def _now(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The module may have been imported long ago, and old alerts are told to nobody."""
-    monkeypatch.setitem(globals(), "NOW", datetime.now(UTC).replace(microsecond=0))
-
-
-@pytest.fixture
-def alerts(warehouse: Warehouse) -> Warehouse:
-    """A warehouse whose alerts are rows that the test writes."""
-    warehouse.rows(MODELS)
-    return warehouse
-
-
-def minutes_ago(minutes: float) -> datetime:
-    return NOW - timedelta(minutes=minutes)
-
-
-def put(
-    warehouse: Warehouse,
-    book: str = "btc_mxn",
-    opened: float = 10,
-    closed: float | None = None,
-    reason: str = "calm",
-    channels: str = "default",
-) -> None:
-    """One alert, by when it opened and closed, in minutes before now."""
-    warehouse.rows(
-        "insert into marts.spread_alerts_live values "
-        "(%s, 0.5, %s, %s, %s, %s, %s, %s, 990, 1000, 1, 1.25, 7, 7)",
-        book, minutes_ago(opened), None if closed is None else minutes_ago(closed),
-        minutes_ago(opened), NOW + timedelta(hours=1), None if closed is None else reason, channels,
-    )  # fmt: skip
-
-
-def close(warehouse: Warehouse, book: str = "btc_mxn", at: float = 1, reason: str = "calm") -> None:
-    warehouse.rows(
-        "update marts.spread_alerts_live set closed_at = %s, close_reason = %s where book = %s",
-        minutes_ago(at), reason, book,
-    )  # fmt: skip
-
-
-def channels(**addresses: str | list[str]) -> dict[str, str]:
-    return {"WAREHOUSE_ALERT_CHANNELS": json.dumps(addresses)}
-
-
-def send(hook: Receiver, *, fails: int = 0) -> None:
-    """As `loader alerts` does, to one address."""
-    os.environ.update(channels(default=hook.address()))
-    get_settings.cache_clear()
-    _, tally = deliver()
-    assert tally.failed == fails
-
-
-def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    return warehouse.rows(
-        "select book, episode_event, channel, address, attempt, status, is_repeat "
-        "from ops.alert_deliveries order by delivery_id"
-    )
-
-
-@contextmanager
-def follower(warehouse: Warehouse, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """`loader alerts --follow`, from when it watches to the end of the test."""
-    process = start_follower(warehouse, **environment)
-    try:
-        read_until(process.stderr, "watching")
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-# `loader`, but for the looks that the follower takes without news: what is told is told for a
-# quote, or because its moment has come.
-WITHOUT_IDLE_LOOKS = f"""
-from loader.alerts import sender
-from loader.cli.main import main
-sender.IDLE_SECONDS = sender.WHOLE_SECONDS = {10 * LAST_RESORT_SECONDS}
-main()
-"""
-
-
-def start_follower(warehouse: Warehouse, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WITHOUT_IDLE_LOOKS, "alerts", "--follow"],
-        env={**os.environ, **environment}, cwd=warehouse.directory, text=True,
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def announce(warehouse: Warehouse) -> None:
-    """A quote comes in."""
-    warehouse.rows("select raw.ensure_day('bitso_tickers', current_date)")
-    warehouse.rows(
-        "insert into raw.bitso_tickers values (now(), 'btc_mxn', 1, 2, '{}', 1)", role="loader"
-    )
-
-
-def events(received: list[Received]) -> list[tuple[str, str]]:
-    return [(one.body["book"], one.body["event"]) for one in received]
+from tests.receiver import Receiver
+from tests.telling import (
+    MODELS,
+    announce,
+    channels,
+    close,
+    events,
+    follower,
+    minutes_ago,
+    put,
+    rows,
+    send,
+    start_follower,
+)
+from tests.waiting import end_of, read_until, wait_for
 
 
 def test_a_book_that_the_stream_watches_has_the_coverage_of_ten_minutes(
@@ -305,6 +186,86 @@ def test_a_channel_is_given_up_after_a_while(alerts: Warehouse, hook: Receiver) 
     assert alerts.rows("select count(*) from ops.alert_deliveries where retry_at is not null") == [
         (0,)
     ]
+
+
+def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
+    alerts: Warehouse, hook: Receiver
+) -> None:
+    put(alerts)
+    hook.held.add("/hook")
+    where = channels(default=hook.address()) | {"WAREHOUSE_ALERT_TIMEOUT_SECONDS": "1"}
+    for code in (75, 75, 0):
+        assert alerts.call("loader", "alerts", **where).returncode == code
+        alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
+    assert [one.body["is_repeat"] for one in hook.received] == ["false", "true"]
+    assert len({one.key for one in hook.received}) == 1
+    assert rows(alerts) == [
+        ("btc_mxn", "opened", "default", 1, 1, "unknown", False),
+        ("btc_mxn", "opened", "default", 1, 2, "unknown", True),
+    ]
+    # Its end is news all the same.
+    hook.held.clear()
+    close(alerts)
+    send(hook)
+    assert events(hook.received)[2:] == [("btc_mxn", "closed")]
+
+
+def test_a_receiver_that_hangs_holds_up_no_other(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, channels="desk,pager")
+    hook.held.add("/held")
+    where = channels(desk=[hook.address("/held"), hook.address("/a")], pager=hook.address("/b"))
+    with follower(alerts, WAREHOUSE_ALERT_TIMEOUT_SECONDS="600", **where):
+        hook.wait_for(3)
+        close(alerts)
+        announce(alerts)
+        received = hook.wait_for(5)
+        # It still hangs.
+        assert [one.what for one in received if one.path == "/held"] == [
+            ("/held", "btc_mxn", "opened")
+        ]
+
+
+@pytest.mark.parametrize("fault", ["message", "courier"])
+def test_an_exception_in_a_sender_is_a_failed_delivery(
+    alerts: Warehouse, hook: Receiver, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    put(alerts, "btc_mxn")
+    put(alerts, "eth_mxn")
+    begin, write = Channels.begin, message
+
+    def begins(self: Channels, channel: str, number: int, text: Message) -> Courier:
+        if fault == "courier" and text.facts["book"] == "btc_mxn":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return begin(self, channel, number, text)
+
+    def writes(notice: Notice, *known: Any) -> Message:
+        if fault == "message" and notice.first.book == "btc_mxn":
+            raise KeyError("what nobody thought of")
+        return write(notice, *known)
+
+    monkeypatch.setattr(Channels, "begin", begins)
+    monkeypatch.setattr(outbox, "message", writes)
+    pauses = []
+    for _ in range(3):
+        send(hook, fails=1)
+        pauses += alerts.rows(
+            "select retry_at - finished_at from ops.alert_deliveries where retry_at is not null"
+        )
+        alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
+    assert events(hook.received) == [("eth_mxn", "opened")]
+    assert [pause for (pause,) in pauses] == sorted(pause for (pause,) in pauses)
+    assert pauses[0] < pauses[-1]
+    where = channels(default=hook.address())
+    done = alerts.call("loader", "status", "--json", "alerts", **where)
+    error = {
+        "message": "the message could not be written: KeyError",
+        "courier": "nothing can be sent: Too many open files",
+    }[fault]
+    job = json.loads(done.stdout)["jobs"][0]
+    assert job["last_error"] == f"1 messages not delivered yet: {error}"
+    monkeypatch.undo()
+    send(hook)
+    assert events(hook.received)[1:] == [("btc_mxn", "opened")]
 
 
 def test_a_late_row_that_moves_an_opening_sends_nothing_twice(
@@ -519,15 +480,16 @@ def test_from_the_row_in_raw_to_the_message_without_dbt(
     with follower(warehouse, **channels(default=hook.address())) as process:
         market.load(warehouse, [quote(wide)])
         # 0.8 % is above 0.1 and 0.5, not above 1.
-        opened = hook.wait_for(2)
-        assert {one.body["threshold"] for one in opened} == {"0.1 %", "0.5 %"}
-        assert {one.body["event"] for one in opened} == {"opened"}
+        [opened] = hook.wait_for(1)
+        assert (opened.body["event"], opened.body["thresholds"]) == ("opened", "0.1 %, 0.5 %")
         market.load(warehouse, [quote(calm)])
-        assert {one.body["event"] for one in hook.wait_for(4)[2:]} == {"closed"}
-        for _ in range(4):
+        closed = hook.wait_for(2)[1].body
+        assert (closed["event"], closed["thresholds"]) == ("closed", "0.1 %, 0.5 %")
+        assert (closed["spread"], closed["closes_below"]) == ("0.01 %", "0.5 %")
+        for _ in range(2):
             read_until(process.stderr, ": sent")
     send(hook)
-    assert len(hook.received) == 4
+    assert len(hook.received) == 2
     assert warehouse.rows(
         "select status, count(*) from ops.alert_deliveries group by status order by status"
     ) == [("sent", 4), ("skipped", 2)]

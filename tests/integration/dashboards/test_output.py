@@ -54,6 +54,9 @@ TABLES = """
     );
     create view marts.spread_alerts_live as
     select *, closed_at as last_observed_at, closed_at as blind_at from marts.spread_alerts;
+    create table marts.muted_books (
+        book text, muted_from timestamptz, muted_until timestamptz
+    );
     create table marts.book_thresholds (book text, threshold_pct numeric);
     create table marts.spread_hourly (
         book text, hour timestamptz, threshold_pct numeric, observations bigint,

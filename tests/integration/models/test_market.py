@@ -191,6 +191,39 @@ def test_the_live_view_is_what_dbt_would_say_next(watched: Warehouse) -> None:
     assert watched.rows(EPISODES.format("spread_alerts_live")) == live
 
 
+def test_while_dbt_runs_no_alert_is_out_of_sight(watched: Warehouse) -> None:
+    """Between any two of its models, the live view says what it said before."""
+    quotes = sorted(market.market(7), key=lambda quote: quote.at)
+    half = len(quotes) // 2
+    market.load(watched, quotes[:half])
+    market.build(watched)
+    market.load(watched, quotes[half:])
+    live = watched.rows(EPISODES.format("spread_alerts_live"))
+    for model in ("quotes", "spread_hourly", "spread_alerts"):
+        watched.dbt("run", "--select", model, "stg_pipeline__finished_runs")
+        assert watched.rows(EPISODES.format("spread_alerts_live")) == live
+
+
+def test_alerts_are_judged_up_to_the_first_run_that_is_not_modelled(watched: Warehouse) -> None:
+    quotes = sorted(market.market(8, hours=0.5), key=lambda quote: quote.at)
+    judged = "select judged_until, fresh_from from marts.alerts_judged"
+    market.load(watched, quotes[:-1])
+    watched.dbt(
+        "build", "--select", "+alerts_judged", "+muted_books", "+spread_alerts",
+        "--exclude", "resource_type:unit_test,path:models/target",
+    )  # fmt: skip
+    newest = max(quote.at for quote in quotes[:-1] if quote.bid and quote.ask)
+    [(_, fresh_from)] = watched.rows(judged, role="loader")
+    assert fresh_from == newest + timedelta(microseconds=1)
+    [(now,)] = watched.rows("select now()")
+    assert watched.rows(judged)[0][0] >= now
+    run = market.load(watched, quotes[-1:])
+    [(began,)] = watched.rows("select started_at from ops.runs where run_id = %s", run)
+    assert watched.rows(judged) == [(began, fresh_from)]
+    market.build(watched)
+    assert watched.rows(judged)[0][0] > began
+
+
 def test_an_open_alert_is_live_until_its_feed_is_silent(watched: Warehouse) -> None:
     [(now,)] = watched.rows("select now()")
     quote = Quote("btc_mxn", now - timedelta(minutes=50), "ticker", Decimal(990), Decimal(1000))

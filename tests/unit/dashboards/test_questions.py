@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dashboards.cli import main
-from dashboards.questions import Parameter, Question, load_questions, nearest, parse_question
+from dashboards.questions import Parameter, Question, load_questions, parse_question
 from loader.warehouse.errors import TerminalError, UsageError
+from loader.warehouse.text import nearest
 
 # DESIGN's table: names, parameters in their order, and defaults that are not found in the data.
 QUESTIONS: dict[str, dict[str, str | int | None]] = {

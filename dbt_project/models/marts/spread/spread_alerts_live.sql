@@ -16,15 +16,32 @@ quotes as not materialized (
 
 ),
 
+progress as (
+
+    select * from {{ ref('stg_pipeline__progress') }}
+
+),
+
 alerts as (
 
     select * from {{ ref('spread_alerts') }}
 
 ),
 
+-- As far as the alerts have seen the quotes, not as far as these have come:
+-- while dbt runs, an alert is never out of sight.
 modelled as (
 
-    select coalesce(max(latest_quotes.quoted_at), '-infinity') as modelled_until
+    select
+        coalesce(
+            (
+                select progress.seen_until
+                from progress
+                where progress.model_name = 'spread_alerts'
+            ),
+            max(latest_quotes.quoted_at),
+            '-infinity'
+        ) as modelled_until
     from {{ latest_quotes() }}
 
 ),
