@@ -16,7 +16,7 @@ parameters:
   currency:
     type: text
     default: mxn
-    description: The currency, as in mxn.
+    description: "The currency's code, in any case."
   status: status
 */
 with
@@ -56,7 +56,7 @@ flows as (
         amount
     from daily_currency_flows
     where
-        currency = lower(:currency)
+        lower(currency) = lower(:currency)
         and (:status = 'any' or transaction_status = :status)
 ),
 

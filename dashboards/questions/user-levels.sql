@@ -26,7 +26,7 @@ final as (
     where
         (
             cast(:jurisdiction as text) is null
-            or jurisdiction = lower(:jurisdiction)
+            or lower(jurisdiction) = lower(:jurisdiction)
         )
         and (cast(:user_id as text) is null or user_id = :user_id)
 )

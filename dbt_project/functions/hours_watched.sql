@@ -11,7 +11,8 @@ asked as (
 
 ),
 
-latest as (
+-- As a value: the functions below name it more than once.
+latest as materialized (
 
     select
         greatest(

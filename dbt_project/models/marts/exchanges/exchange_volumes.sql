@@ -27,9 +27,9 @@ exchanges as (
 
 ),
 
-volumes as (
+looks as (
 
-    select distinct on (exchanges.exchange_id, exchanges.received_at)
+    select
         ---------- ids
         exchanges.exchange_id,
         exchanges.received_at as observed_at,
@@ -50,11 +50,48 @@ volumes as (
         ---------- timestamps
         exchanges.updated_at
     from exchanges
+    {% if is_incremental() %}
+        -- What is known of the same instants has its say as if it came now.
+        union all
+        select
+            known.exchange_id,
+            known.observed_at,
+            known.exchange_name,
+            known.exchange_url,
+            known.exchange_rank,
+            known.volume_usd,
+            known.percent_total_volume,
+            known.trading_pairs,
+            known.has_socket,
+            known.updated_at
+        from {{ this }} as known
+        where
+            (known.exchange_id, known.observed_at) in (
+                select
+                    exchanges.exchange_id,
+                    exchanges.received_at
+                from exchanges
+            )
+    {% endif %}
+
+),
+
+-- Every column decides, so that the order in which two came does not.
+volumes as (
+
+    select distinct on (looks.exchange_id, looks.observed_at) looks.*
+    from looks
     order by
-        exchanges.exchange_id asc,
-        exchanges.received_at asc,
-        exchanges.updated_at desc nulls last,
-        exchanges.exchange_rank asc
+        looks.exchange_id asc,
+        looks.observed_at asc,
+        looks.updated_at desc nulls last,
+        looks.exchange_rank asc,
+        looks.volume_usd desc,
+        looks.percent_total_volume desc,
+        looks.trading_pairs desc,
+        looks.has_socket desc,
+        looks.exchange_name asc,
+        looks.exchange_url asc
 
 )
 
