@@ -86,8 +86,9 @@ def once(server: Server, lake: Path) -> Iterator[tuple[Warehouse, Digests]]:
         load(warehouse)
     build(warehouse)
     found = digests(warehouse)
-    # There is something to get wrong.
-    assert {table for table, (rows, _) in found.items() if not rows} <= {"target.unknown"}
+    # There is something to get wrong, but for what nothing in it is wrong with or muted.
+    empty = {table for table, (rows, _) in found.items() if not rows}
+    assert empty <= {"marts.unreadable_records", "marts.muted_books"}
     yield warehouse, found
     server.drop(warehouse)
 
