@@ -67,13 +67,14 @@ def to_build(cursor: Any, last: BuiltFrom | None, now: BuiltFrom) -> tuple[str, 
 def _market(news: News) -> tuple[str, ...]:
     """The tables that new rows of raw go into, as dbt's graph has it, and what was watched.
 
-    Views stay: they say the same as before of what is new. So does what is made of snapshots.
+    Views stay as they are: what is new shows through them. What is made of snapshots alone is
+    not among the descendants.
     """
     return (
         "run",
         "--select", "source:pipeline+2", "source:pipeline.gaps+",
         *(f"source:*.{table}+" for table in news.tables),
-        "--exclude", "config.materialized:view", "source:snapshots+",
+        "--exclude", "config.materialized:view",
         # What there is to say of a few models is on stderr; the last whole build wrote the rest.
         "--no-write-json", "--log-level-file", "none",
     )  # fmt: skip

@@ -90,13 +90,13 @@ def _history(stage: Stage, sizes: list[int], runs: int) -> Table:
 def _after(warehouse: Warehouse, size: int, runs: int) -> tuple[float, list[dict[str, float]]]:
     """Seconds of the first build over so much history, and by model those of the runs after it."""
     warehouse.dbt("seed")
-    _extend(warehouse, 0, size)
+    extend(warehouse, 0, size)
     psql(warehouse, "vacuum analyze raw.bitso_tickers")
     whole = sum(_models(warehouse).values())
     psql(warehouse, "vacuum analyze")
     taken = []
     for number in range(runs + 1):
-        _extend(warehouse, size + number * NEW_ROWS, NEW_ROWS)
+        extend(warehouse, size + number * NEW_ROWS, NEW_ROWS)
         taken.append(_models(warehouse))
     # the first one finds nothing in memory
     return whole, taken[1:]
@@ -261,7 +261,7 @@ def _dlt(warehouse: Warehouse, file: Path) -> None:
 # --- history and models ------------------------------------------------------------------------
 
 
-def _extend(warehouse: Warehouse, first: int, rows: int) -> None:
+def extend(warehouse: Warehouse, first: int, rows: int) -> None:
     """Add rows of history as one finished run of `tickers`; ever later ones."""
     run_id = open_run(warehouse)
     days = [START + timedelta(minutes=n // len(BOOKS)) for n in (first, first + rows - 1)]

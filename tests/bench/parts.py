@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import alerts, answers, files, lake, load, market, stream, wire
+from tests.bench import alerts, answers, files, growth, lake, load, market, stream, wire
 from tests.bench.figures import Table
 
 Scale = Mapping[str, int]
@@ -94,6 +94,11 @@ PARTS: tuple[Part, ...] = (
         "transform-idle", "loader transform: nothing new after {rows:,} rows", "loader transform",
         HISTORY, files.recordings, full=RECORDED, quick=FEWER,
     ),
+    Typed(
+        "transform-sample", "loader transform: {new:,} new rows over the sample",
+        "loader transform", (*BUILT, "loader replay {files}/new.jsonl"), files.recordings,
+        full={"rows": 54, "new": 600}, quick={"rows": 54, "new": 600},
+    ),
     Typed("dbt-build", "dbt build of the sample, without tests", DBT, SAMPLE),
     Typed(
         "idle", "loader alerts --follow: {seconds} s of nothing to tell", "loader alerts --follow",
@@ -130,6 +135,11 @@ PARTS: tuple[Part, ...] = (
         "lake", "imports against others, bytes, queries of a year", lake.lake,
         full={"days": 365, "imported_days": 5, "runs": 3},
         quick={"days": 60, "imported_days": 1, "runs": 1},
+    ),
+    Baseline(
+        "transform-growth", "loader transform, whatever else the warehouse holds", growth.growth,
+        full={"deposits": 2_000_000, "quotes": 10_000_000, "ledger": 1_000_000, "runs": 5},
+        quick={"deposits": 20_000, "quotes": 20_000, "ledger": 20_000, "runs": 1},
     ),
     Baseline(
         "market", "recordings against others, models after ever more history", market.market,
