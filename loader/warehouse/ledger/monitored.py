@@ -1,11 +1,11 @@
-"""The time that a daemon answers for, second by second: what it watched, and the gaps in it.
+"""The time that a feed answers for: which books it watched, how often, and the gaps in it.
 
-A run of such a daemon commits its rows as they come. Its row in `ops.monitored` moves on with
-them, so that a second before `monitored_until` is accounted for, whoever brings it again.
+A run of a daemon commits its rows as they come. Its row in `ops.monitored` moves on with them, so
+that a second before `monitored_until` is accounted for, whoever brings it again.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from loader.warehouse.errors import TransientError
@@ -32,25 +32,29 @@ class Gap(NamedTuple):
     detail: str | None
 
 
-def last_watched(cursor: Any) -> Watched | None:
-    """Where the account ends; None before its first second."""
+def last_watched(cursor: Any, feed: str) -> Watched | None:
+    """Where the account of a feed ends; None before its first second."""
     cursor.execute(
         "select monitored_until, run_id, books, detail ? 'stopped' "
         "from ops.monitored inner join ops.runs using (run_id) "
-        "order by monitored_until desc, run_id desc limit 1"
+        "where feed = %s order by monitored_until desc, run_id desc limit 1",
+        (feed,),
     )
     row = cursor.fetchone()
     return Watched(row[0], row[1], tuple(row[2]), row[3]) if row else None
 
 
-def open_watch(cursor: Any, job: str, books: Sequence[str], at: datetime) -> int:
+def open_watch(
+    cursor: Any, job: str, feed: str, interval: timedelta, books: Sequence[str], at: datetime
+) -> int:
     """Begin a run that watches books from a second on; returns its id."""
     cursor.execute("insert into ops.runs (job) values (%s) returning run_id", (job,))
     [(run_id,)] = cursor.fetchall()
     cursor.execute(
-        "insert into ops.monitored (run_id, books, monitored_from, monitored_until) "
-        "values (%s, %s, %s, %s)",
-        (run_id, list(books), at, at),
+        "insert into ops.monitored "
+        "(run_id, feed, interval, books, monitored_from, monitored_until) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        (run_id, feed, interval, list(books), at, at),
     )
     return int(run_id)
 
@@ -84,6 +88,39 @@ def close_watch(cursor: Any, run_id: int) -> None:
         "where run_id = %s",
         (run_id,),
     )
+    merge_finished(cursor)
+
+
+def merge_finished(cursor: Any) -> None:
+    """Bring into ops.monitored_time what runs have watched that have ended since the last time.
+
+    Also those that somebody else has ended because their process had died.
+    """
+    cursor.execute(
+        "update ops.monitored set is_merged = true from ops.runs "
+        "where monitored.run_id = runs.run_id and not is_merged and runs.status <> 'running' "
+        "returning feed, interval, books, monitored_from, monitored_until"
+    )
+    for feed, interval, books, since, until in cursor.fetchall():
+        if since < until:
+            _merge(cursor, (feed, interval, books), since, until)
+
+
+def _merge(
+    cursor: Any, watch: tuple[str, timedelta, list[str]], since: datetime, until: datetime
+) -> None:
+    """Add a stretch, as one with those that it adjoins or overlaps."""
+    cursor.execute(
+        "delete from ops.monitored_time where feed = %s and interval = %s and books = %s "
+        "and monitored_until >= %s and monitored_from <= %s "
+        "returning monitored_from, monitored_until",
+        (*watch, since, until),
+    )
+    stretches = [(since, until), *cursor.fetchall()]
+    cursor.execute(
+        "insert into ops.monitored_time values (%s, %s, %s, %s, %s)",
+        (*watch, min(start for start, _ in stretches), max(end for _, end in stretches)),
+    )
 
 
 def mark_stopped(cursor: Any, run_id: int) -> None:
@@ -94,8 +131,8 @@ def mark_stopped(cursor: Any, run_id: int) -> None:
     )
 
 
-def write_gaps(cursor: Any, run_id: int, gaps: Iterable[Gap]) -> None:
-    """Write gaps of a run; one that goes on since it was last written grows."""
+def write_gaps(cursor: Any, run_id: int, feed: str, gaps: Iterable[Gap]) -> None:
+    """Write gaps of a run's feed; one that goes on since it was last written grows."""
     columns = list(zip(*gaps, strict=True))
     if not columns:
         return
@@ -103,18 +140,18 @@ def write_gaps(cursor: Any, run_id: int, gaps: Iterable[Gap]) -> None:
     cursor.execute(
         statement(__package__, "write_gaps"),
         {
-            "run_id": run_id, "books": books, "since": since, "until": until, "causes": causes,
-            "details": details,
+            "run_id": run_id, "feed": feed, "books": books, "since": since, "until": until,
+            "causes": causes, "details": details,
         },
     )  # fmt: skip
 
 
-def observed_until(cursor: Any, job: str) -> datetime | None:
-    """Until when a daemon has seen anything: a run of which every second is a gap has not."""
+def observed_until(cursor: Any, feed: str) -> datetime | None:
+    """Until when a feed has seen anything: a run of which every second is a gap has not."""
     cursor.execute(
         "select monitored_until from ops.monitored inner join ops.runs using (run_id) "
-        "where job = %s and rows_inserted > 0 order by monitored_until desc limit 1",
-        (job,),
+        "where feed = %s and rows_inserted > 0 order by monitored_until desc limit 1",
+        (feed,),
     )
     row: tuple[datetime] | None = cursor.fetchone()
     return row[0] if row else None

@@ -13,7 +13,13 @@ renamed as (
         monitored.run_id,
 
         ---------- strings
+        monitored.feed,
         monitored.books,
+
+        ---------- numerics
+        cast(
+            extract(epoch from monitored.interval) as integer
+        ) as interval_seconds,
 
         ---------- timestamps
         monitored.monitored_from,
