@@ -82,6 +82,8 @@ class StreamAccount:
         self._last_books: tuple[str, ...] = ()
         self._is_stopped = False
         with transaction(connection) as cursor:
+            # What a process that died has left open, the lock's taker has closed.
+            monitored.merge_finished(cursor)
             if last := monitored.last_watched(cursor, FEED):
                 self.until, self._last_run = last.until, last.run_id
                 self._last_books, self._is_stopped = last.books, last.is_stopped

@@ -14,6 +14,6 @@ from
         cast(%(until)s as timestamptz[]),
         cast(%(causes)s as text[]),
         cast(%(details)s as text[])
-    ) as gap (book, feed, gap_from, gap_until, cause, detail)
+    ) as gap (book, gap_from, gap_until, cause, detail)
 on conflict (book, feed, gap_from) do update
     set gap_until = excluded.gap_until, detail = excluded.detail
