@@ -7,7 +7,7 @@ add column interval interval not null default '1 second',
 add column is_merged boolean not null default false,
 add constraint monitored_whole_interval check (
     interval >= interval '1 second'
-    and interval = date_trunc('second', interval)
+    and mod(extract(epoch from interval), 1) = 0
 );
 
 -- A recording has several feeds, a poll the time before it that was missed.
