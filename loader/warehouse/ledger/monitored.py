@@ -21,6 +21,19 @@ class Watched(NamedTuple):
     is_stopped: bool
 
 
+class Watch(NamedTuple):
+    """Whole seconds in which a feed was to see some books, once in each interval."""
+
+    feed: str
+    interval: timedelta
+    books: tuple[str, ...]
+    since: datetime
+    # the first second after it
+    until: datetime
+    # A recording says so: what it does not hold was missed.
+    is_recorded: bool = False
+
+
 class Gap(NamedTuple):
     """A stretch of whole seconds without an observation, and its cause."""
 
@@ -57,6 +70,19 @@ def open_watch(
         (run_id, feed, interval, list(books), at, at),
     )
     return int(run_id)
+
+
+def note_watch(cursor: Any, run_id: int, watch: Watch) -> None:
+    """Write down what a run has watched that ends with the transaction."""
+    cursor.execute(
+        "insert into ops.monitored (run_id, feed, interval, books, monitored_from, "
+        "monitored_until, is_recorded, is_merged) values (%s, %s, %s, %s, %s, %s, %s, true)",
+        (
+            run_id, watch.feed, watch.interval, list(watch.books), watch.since, watch.until,
+            watch.is_recorded,
+        ),
+    )  # fmt: skip
+    _merge(cursor, watch)
 
 
 def watch_on(cursor: Any, run_id: int, known_until: datetime, until: datetime) -> None:
@@ -99,27 +125,30 @@ def merge_finished(cursor: Any) -> None:
     cursor.execute(
         "update ops.monitored set is_merged = true from ops.runs "
         "where monitored.run_id = runs.run_id and not is_merged and runs.status <> 'running' "
-        "returning feed, interval, books, monitored_from, monitored_until"
+        "returning feed, interval, books, monitored_from, monitored_until, is_recorded"
     )
-    for feed, interval, books, since, until in cursor.fetchall():
-        if since < until:
-            _merge(cursor, (feed, interval, books), since, until)
+    for feed, interval, books, *rest in cursor.fetchall():
+        _merge(cursor, Watch(feed, interval, tuple(books), *rest))
 
 
-def _merge(
-    cursor: Any, watch: tuple[str, timedelta, list[str]], since: datetime, until: datetime
-) -> None:
+def _merge(cursor: Any, watch: Watch) -> None:
     """Add a stretch, as one with those that it adjoins or overlaps."""
+    if watch.since == watch.until:
+        return
+    of_same_kind = (watch.feed, watch.interval, list(watch.books), watch.is_recorded)
     cursor.execute(
-        "delete from ops.monitored_time where feed = %s and interval = %s and books = %s "
+        "delete from ops.monitored_time "
+        "where feed = %s and interval = %s and books = %s and is_recorded = %s "
         "and monitored_until >= %s and monitored_from <= %s "
         "returning monitored_from, monitored_until",
-        (*watch, since, until),
+        (*of_same_kind, watch.since, watch.until),
     )
-    stretches = [(since, until), *cursor.fetchall()]
+    stretches = [(watch.since, watch.until), *cursor.fetchall()]
     cursor.execute(
-        "insert into ops.monitored_time values (%s, %s, %s, %s, %s)",
-        (*watch, min(start for start, _ in stretches), max(end for _, end in stretches)),
+        "insert into ops.monitored_time "
+        "(feed, interval, books, is_recorded, monitored_from, monitored_until) "
+        "values (%s, %s, %s, %s, %s, %s)",
+        (*of_same_kind, min(start for start, _ in stretches), max(end for _, end in stretches)),
     )
 
 
@@ -155,3 +184,13 @@ def observed_until(cursor: Any, feed: str) -> datetime | None:
     )
     row: tuple[datetime] | None = cursor.fetchone()
     return row[0] if row else None
+
+
+def has_failed(cursor: Any, job: str, since: datetime) -> bool:
+    """Whether a run of a job has begun since an instant, and failed."""
+    cursor.execute(
+        "select from ops.runs where job = %s and started_at >= %s "
+        "and status in ('failed', 'refused') limit 1",
+        (job, since),
+    )
+    return bool(cursor.rowcount)

@@ -21,6 +21,10 @@ renamed as (
             extract(epoch from monitored.interval) as integer
         ) as interval_seconds,
 
+        ---------- booleans
+        monitored.is_recorded,
+        monitored.is_merged,
+
         ---------- timestamps
         monitored.monitored_from,
         monitored.monitored_until

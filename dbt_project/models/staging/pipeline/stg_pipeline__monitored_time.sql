@@ -18,6 +18,9 @@ renamed as (
             extract(epoch from monitored_time.interval) as integer
         ) as interval_seconds,
 
+        ---------- booleans
+        monitored_time.is_recorded,
+
         ---------- timestamps
         monitored_time.monitored_from,
         monitored_time.monitored_until

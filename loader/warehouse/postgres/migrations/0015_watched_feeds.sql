@@ -3,6 +3,8 @@
 alter table ops.monitored
 add column feed text not null default 'stream',
 add column interval interval not null default '1 second',
+-- whether a recording says so: then what it does not hold was missed
+add column is_recorded boolean not null default false,
 -- whether ops.monitored_time has it
 add column is_merged boolean not null default false,
 add constraint monitored_whole_interval check (
@@ -39,9 +41,10 @@ create table ops.monitored_time (
     feed text not null,
     interval interval not null,
     books text[] not null,
+    is_recorded boolean not null,
     monitored_from timestamptz not null,
     monitored_until timestamptz not null,
-    primary key (feed, interval, books, monitored_from),
+    primary key (feed, interval, books, is_recorded, monitored_from),
     constraint monitored_time_forwards check (monitored_from < monitored_until)
 );
 create index monitored_time_until on ops.monitored_time (monitored_until);
@@ -50,11 +53,12 @@ comment on table ops.monitored_time is
 'ops.monitored of all runs that have ended, adjoining time in one row';
 
 insert into ops.monitored_time
-(feed, interval, books, monitored_from, monitored_until)
+(feed, interval, books, is_recorded, monitored_from, monitored_until)
 select
     whole.feed,
     whole.interval,
     whole.books,
+    false as is_recorded,
     lower(whole.stretch) as monitored_from,
     upper(whole.stretch) as monitored_until
 from (
