@@ -74,11 +74,7 @@ def _lines(counts: Iterable[Count], watched: Iterable[str]) -> list[str]:
 def _line(book: str, counts: list[Count]) -> str:
     above = ", ".join(f"{count.breaches} above {plain(count.threshold_pct)} %" for count in counts)
     coverage = counts[0].coverage
-    share = (
-        "how much of the hour is not known"
-        if coverage is None
-        else f"{percent(coverage)} of the time to observe"
-    )
+    share = "coverage not known" if coverage is None else f"{percent(coverage)} of those expected"
     return f"{book}: {above} ({counts[0].observations} observations, {share})"
 
 
