@@ -5,12 +5,16 @@ The oracle reads the same rows with plain loops; it shares nothing with the SQL.
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from loader.warehouse.ledger import monitored
+from loader.warehouse.ledger.monitored import Watch
+from loader.warehouse.postgres.connection import connect, transaction
 from tests.conftest import Warehouse
 
 START = datetime(2026, 11, 1, 22, 30, tzinfo=UTC)
@@ -119,6 +123,18 @@ def load(warehouse: Warehouse, quotes: Iterable[Quote], run_id: int | None = Non
         *values, run_id, run_id, len(rows), len(rows), run_id,
     )  # fmt: skip
     return run_id
+
+
+def watch(warehouse: Warehouse, *watches: Watch) -> None:
+    """Say in one finished run what was watched."""
+    run_id = open_run(warehouse, "replay")
+    with closing(connect("loader")) as connection, transaction(connection) as cursor:
+        for each in watches:
+            monitored.note_watch(cursor, run_id, each)
+        cursor.execute(
+            "update ops.runs set status = 'succeeded', finished_at = now() where run_id = %s",
+            (run_id,),
+        )
 
 
 def open_run(warehouse: Warehouse, job: str = "tickers") -> int:
@@ -230,21 +246,40 @@ def _episode(
     )  # fmt: skip
 
 
-def hours(quotes: list[Quote], pct: Decimal) -> list[tuple[Any, ...]]:
+def hours(
+    quotes: list[Quote], pct: Decimal, watches: Sequence[Watch] = ()
+) -> list[tuple[Any, ...]]:
     """By book and hour: observations, breaches, peak and coverage."""
     found = []
     for book, chosen in primary(quotes).items():
+        of_book = [quote for quote in quotes if quote.book == book]
         for hour, group in groupby(
             chosen, lambda q: q.at.replace(minute=0, second=0, microsecond=0)
         ):
             members = list(group)
-            interval = min(INTERVALS[each.feed] for each in members)
-            slots = {each.at.timestamp() // interval for each in members}
-            coverage = (Decimal(len(slots) * interval) / 3600).quantize(
-                Decimal("1e-6"), ROUND_HALF_UP
-            )
             found.append((
                 book, hour, len(members), sum(each.above(pct) for each in members),
-                max(each.spread for each in members), coverage,
+                max(each.spread for each in members), coverage(of_book, watches, hour),
             ))  # fmt: skip
     return sorted(found)
+
+
+def coverage(quotes: list[Quote], watches: Sequence[Watch], hour: datetime) -> Decimal | None:
+    """Of the seconds of an hour that a book was watched in, those in a slot that was seen.
+
+    Each second is of the fastest watch; watches begin and end with whole hours.
+    """
+    books = {quote.book for quote in quotes}
+    of_hour = [
+        watch
+        for watch in watches
+        if books.intersection(watch.books) and watch.since <= hour < watch.until
+    ]
+    if not of_hour:
+        return None
+    pace = min(watch.interval for watch in of_hour).total_seconds()
+    feeds = {watch.feed for watch in of_hour if watch.interval.total_seconds() == pace}
+    seen = {quote.at.timestamp() // pace for quote in quotes if quote.feed in feeds}
+    first = hour.timestamp()
+    observed = sum((first + second) // pace in seen for second in range(3600))
+    return (Decimal(observed) / 3600).quantize(Decimal("1e-6"), ROUND_HALF_UP)

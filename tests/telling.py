@@ -25,9 +25,6 @@ create table marts.spread_alerts_live (
     opening_bid numeric(38, 18), opening_ask numeric(38, 18), opening_spread numeric(56, 12),
     peak_spread numeric(56, 12), observations bigint, breaches bigint
 );
-create table marts.spread_hourly (
-    book text, hour timestamptz, threshold_pct numeric(18, 12), coverage numeric
-);
 create table marts.observation_coverage (
     book text, window_start timestamptz, expected integer, observed integer
 );

@@ -44,7 +44,7 @@ period as (
 
 observed_minutes as (
     select
-        date_trunc('minute', orderbook_timestamp) as minute,
+        date_trunc('minute', orderbook_timestamp, 'UTC') as minute,
         trim_scale(round(max(spread), 6)) as peak_spread_pct,
         trim_scale(round(avg(spread), 6)) as average_spread_pct
     from marts.spread_observations

@@ -76,7 +76,7 @@ thresholds as (
 
 final as (
     select
-        date_trunc('second', seen_at) as second,
+        date_trunc('second', seen_at, 'UTC') as second,
         trim_scale(round(max(spread), 6)) as spread_pct,
         (select thresholds.levels[1] from thresholds) as threshold_1_pct,
         (select thresholds.levels[2] from thresholds) as threshold_2_pct,

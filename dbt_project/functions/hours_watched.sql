@@ -6,7 +6,10 @@ asked as (
         book,
         from_text,
         to_text,
-        with_first_hour
+        case
+            when with_first_hour then interval '0'
+            else interval '59 minutes 59.999999 seconds'
+        end as skipped
     from {{ function('book_named') }}(book_name)
 
 ),
@@ -16,43 +19,35 @@ latest as materialized (
 
     select
         greatest(
-            (select max(hours.hour) from {{ ref('spread_hourly') }} as hours),
-            (
-                select max(windows.window_start)
-                from {{ ref('observation_coverage') }} as windows
-            )
+            (select max(hour) from {{ ref('spread_hourly') }}),
+            (select max(window_start) from {{ ref('observation_coverage') }})
         ) as seen_at
-
-),
-
-period as (
-
-    select
-        asked.with_first_hour,
-        {{ function('first_instant') }}(
-            asked.from_text,
-            asked.to_text,
-            latest.seen_at,
-            zones.reporting_timezone
-        ) as first_instant,
-        {{ function('last_instant') }}(
-            asked.to_text, latest.seen_at, zones.reporting_timezone
-        ) as last_instant
-    from {{ ref('reporting_settings') }} as zones
-    cross join asked
-    cross join latest
 
 ),
 
 bounds as (
 
     select
-        last_instant,
-        case
-            when with_first_hour then date_trunc('hour', first_instant, 'UTC')
-            else first_instant
-        end as first_instant
-    from period
+        date_trunc(
+            'hour',
+            {{ function('first_instant') }}(
+                asked.from_text,
+                asked.to_text,
+                latest.seen_at,
+                zones.reporting_timezone
+            ) + asked.skipped,
+            'UTC'
+        ) as first_hour,
+        date_trunc(
+            'hour',
+            {{ function('last_instant') }}(
+                asked.to_text, latest.seen_at, zones.reporting_timezone
+            ) + interval '1 hour',
+            'UTC'
+        ) as end_hour
+    from {{ ref('reporting_settings') }} as zones
+    cross join asked
+    cross join latest
 
 ),
 
@@ -62,18 +57,31 @@ observed_hours as (
         book,
         hour,
         max(observations) as observations,
-        max(breaches) filter (where threshold_pct = threshold) as breaches,
-        max(coverage) as coverage
+        max(breaches) filter (where threshold_pct = threshold) as breaches
     from {{ ref('spread_hourly') }}
     where
-        hour >= (select bounds.first_instant from bounds)
-        and hour <= (select bounds.last_instant from bounds)
+        hour >= (select bounds.first_hour from bounds)
+        and hour < (select bounds.end_hour from bounds)
         and (book_name is null or book = (select asked.book from asked))
     group by book, hour
 
 ),
 
--- In those of the second kind nothing may have been observed.
+watched_hours as (
+
+    select
+        book,
+        date_trunc('hour', window_start, 'UTC') as hour,
+        cast(sum(observed) as numeric) / sum(expected) as coverage
+    from {{ ref('observation_coverage') }}
+    where
+        window_start >= (select bounds.first_hour from bounds)
+        and window_start < (select bounds.end_hour from bounds)
+        and (book_name is null or book = (select asked.book from asked))
+    group by book, hour
+
+),
+
 known_hours as (
 
     select
@@ -82,13 +90,9 @@ known_hours as (
     from observed_hours
     union distinct
     select
-        windows.book,
-        date_trunc('hour', windows.window_start, 'UTC') as hour
-    from {{ ref('observation_coverage') }} as windows
-    where
-        window_start >= (select bounds.first_instant from bounds)
-        and window_start <= (select bounds.last_instant from bounds)
-        and (book_name is null or book = (select asked.book from asked))
+        watched_hours.book,
+        watched_hours.hour
+    from watched_hours
 
 ),
 
@@ -100,14 +104,12 @@ books as (
 
 hours as (
 
-    select
-        generate_series(
-            min(known_hours.hour), max(known_hours.hour), interval '1 hour'
-        ) as hour
+    select generate_series(min(hour), max(hour), interval '1 hour') as hour
     from known_hours
 
 ),
 
+-- Where nothing was to be seen, coverage is not known.
 hours_of_books as (
 
     select
@@ -115,13 +117,13 @@ hours_of_books as (
         books.book,
         observed_hours.breaches,
         coalesce(observed_hours.observations, 0) as observations,
-        coalesce(observed_hours.coverage, 0) as coverage
+        round(watched_hours.coverage, 6) as coverage
     from hours
     cross join books
     left join observed_hours
-        on
-            hours.hour = observed_hours.hour
-            and books.book = observed_hours.book
+        on hours.hour = observed_hours.hour and books.book = observed_hours.book
+    left join watched_hours
+        on hours.hour = watched_hours.hour and books.book = watched_hours.book
 
 )
 

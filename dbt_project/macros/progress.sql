@@ -11,12 +11,12 @@
     the index of every partition, below unions too, which it does with no join.
     In a replay, the rows of its time, whatever has been taken in.
 #}
-{% macro is_pending(run_id, model_name, instant) -%}
+{% macro is_pending(run_id, model_name, instant, settings="''") -%}
     {% if is_incremental() and not is_replay() -%}
         {{ run_id }} = any(array(
             select runs.run_id
             from {{ ref('stg_pipeline__finished_runs') }} as runs
-            where runs.cut > {{ taken_in(model_name) }}
+            where runs.cut > {{ taken_in(model_name, settings) }}
         ))
     {%- else -%}
         {% if is_replay() %}{{ is_replayed(instant) }} and {% endif -%}
@@ -61,6 +61,14 @@
 {%- endmacro %}
 
 
+{# The last cut that all of some models have taken in. #}
+{% macro earliest_cut(model_names) -%}
+    least({% for model_name in model_names -%}
+        {{ cut_of(model_name) }}{{ ', ' if not loop.last }}
+    {%- endfor %})
+{%- endmacro %}
+
+
 {#
     Held to the end of a model's transaction, so that what it read and what it
     remembers are the same also when two dbt runs overlap: whoever moves a cut
@@ -74,19 +82,19 @@
 
 
 {#
-    Post-hook: what the model has taken in. A model that reads another one is
-    as far as that one is. A replay takes in nothing that is new. `seen_until`:
+    Post-hook: what the model has taken in. A model that reads others is as far
+    as the last of them. A replay takes in nothing that is new. `seen_until`:
     the latest quote that it has seen, where somebody goes on from there.
 #}
 {% macro remember_progress(
-    model_name, source_model=none, settings="''", seen_until='null'
+    model_name, source_models=none, settings="''", seen_until='null'
 ) -%}
-    {% if source_model or not is_replay() %}
+    {% if source_models or not is_replay() %}
     insert into {{ ref('stg_pipeline__progress') }}
     (model_name, cut, settings_digest, seen_until)
     values (
         '{{ model_name }}',
-        {{ cut_of(source_model) if source_model else latest_cut() }},
+        {{ earliest_cut(source_models) if source_models else latest_cut() }},
         {{ settings }},
         {{ seen_until }}
     )

@@ -1,10 +1,14 @@
 {#
     The primary quotes of the hours that spread_hourly has to count anew: all
-    hours at first, then those in which a quote has changed. CTE
-    `primary_quotes`, from a CTE `quotes`; each with its hour.
+    hours at first, then those in which a quote has changed, or what was to be
+    seen. CTE `primary_quotes`, from a CTE `quotes`; each with its hour.
 #}
 {% macro quotes_to_count() %}
     {% if is_incremental() %}
+
+        {{ feeds_watching() }},
+
+        {{ windows_touched('spread_hourly', hourly_settings()) }},
 
         touched_hours as (
 
@@ -14,7 +18,12 @@
             from quotes
             where
                 quotes.changed_in
-                > {{ taken_in('spread_hourly', spread_settings()) }}
+                > {{ taken_in('spread_hourly', hourly_settings()) }}
+            union distinct
+            select
+                touched_windows.book,
+                {{ start_of('hour', 'touched_windows.window_start') }} as hour
+            from touched_windows
 
         ),
 
@@ -54,3 +63,9 @@
 
     {% endif %}
 {% endmacro %}
+
+
+{# What spread_hourly depends on beside quotes; whence it has its coverage. #}
+{% macro hourly_settings() -%}
+    (select md5({{ spread_settings() }} || 'coverage of windows'))
+{%- endmacro %}

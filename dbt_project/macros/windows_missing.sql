@@ -1,16 +1,31 @@
 {#
     How many seconds of each window are missing and why, and its longest gap.
-    CTEs `missing` and `longest_gaps`, from CTEs `gaps` and `bounds`.
+    CTE `missing`, from those of windows_watched and a CTE `gaps`.
+
+    What a poll did not bring, another poll may have brought. What a recording
+    has no record of, it has missed: nobody else could say so.
 #}
 {% macro windows_missing() %}
-    missing_parts as (
+    bounds as (
+
+        select
+            min(touched_windows.window_start) as bounds_from,
+            max(touched_windows.window_start)
+            + interval '10 minutes' as bounds_until
+        from touched_windows
+
+    ),
+
+    gaps_of_windows as (
 
         select
             gaps.book,
-            windows.window_start,
+            gaps.feed,
             gaps.cause,
-            greatest(gaps.gap_from, windows.window_start) as part_from,
-            {{ seconds_in_window('gaps.gap_from', 'gaps.gap_until') }} as seconds
+            windows.window_start,
+            {{ part_in_window(
+                'gaps.gap_from', 'gaps.gap_until', 'windows.window_start'
+            ) }} as part
         from gaps
         cross join
             lateral {{ windows_of(
@@ -22,17 +37,32 @@
 
     ),
 
-    missing as (
+    missing_parts as (
 
         select
-            missing_parts.book,
-            missing_parts.window_start,
-            sum(missing_parts.seconds) as missing,
-            string_agg(
-                distinct missing_parts.cause, ', ' order by missing_parts.cause
-            ) as causes
-        from missing_parts
-        group by missing_parts.book, missing_parts.window_start
+            paces.book,
+            paces.window_start,
+            gaps_of_windows.cause,
+            (tstzmultirange(gaps_of_windows.part) - paces.polled)
+            * paces.expected as missed
+        from paces
+        inner join watched_parts
+            on
+                paces.book = watched_parts.book
+                and paces.window_start = watched_parts.window_start
+                and paces.interval_seconds = watched_parts.interval_seconds
+        inner join gaps_of_windows
+            on
+                watched_parts.book = gaps_of_windows.book
+                and watched_parts.window_start = gaps_of_windows.window_start
+                and watched_parts.feed = gaps_of_windows.feed
+        union all
+        select
+            paces.book,
+            paces.window_start,
+            'not_recorded' as cause,
+            (paces.expected - paces.watched_live) - paces.seen as missed
+        from paces
 
     ),
 
@@ -43,26 +73,31 @@
         select
             missing_parts.book,
             missing_parts.window_start,
-            unnest(range_agg(tstzrange(
-                missing_parts.part_from,
-                missing_parts.part_from
-                + missing_parts.seconds * interval '1 second'
-            ))) as whole_gap
+            range_agg(missing_parts.missed) as missed,
+            string_agg(
+                distinct missing_parts.cause, ', ' order by missing_parts.cause
+            ) as causes
         from missing_parts
+        where not isempty(missing_parts.missed)
         group by missing_parts.book, missing_parts.window_start
 
     ),
 
-    longest_gaps as (
+    missing as (
 
         select
             whole_gaps.book,
             whole_gaps.window_start,
-            max(
-                upper(whole_gaps.whole_gap) - lower(whole_gaps.whole_gap)
-            ) as longest_gap
+            whole_gaps.causes,
+            {{ seconds_of('whole_gaps.missed') }} as missing,
+            (
+                select
+                    extract(epoch from max(
+                        upper(part.stretch) - lower(part.stretch)
+                    ))
+                from unnest(whole_gaps.missed) as part (stretch)
+            ) as longest_gap_seconds
         from whole_gaps
-        group by whole_gaps.book, whole_gaps.window_start
 
     )
 {% endmacro %}

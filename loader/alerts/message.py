@@ -175,5 +175,5 @@ def _instant(value: datetime) -> str:
 
 def _coverage(coverage: Coverage | None) -> str:
     if coverage is None:
-        return "not known yet"
+        return "not known"
     return f"{percent(coverage.share)} of the {coverage.span} from {_instant(coverage.since)}"

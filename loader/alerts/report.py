@@ -27,7 +27,8 @@ class Count(NamedTuple):
     threshold_pct: Decimal
     observations: int
     breaches: int
-    coverage: Decimal
+    # None: nobody knows what was to be observed
+    coverage: Decimal | None
 
 
 def report(now: datetime | None = None) -> tuple[LedgerRun, str]:
@@ -73,8 +74,9 @@ def _lines(counts: Iterable[Count], watched: Iterable[str]) -> list[str]:
 
 def _line(book: str, counts: list[Count]) -> str:
     above = ", ".join(f"{count.breaches} above {plain(count.threshold_pct)} %" for count in counts)
-    seen = f"{counts[0].observations} observations, {percent(counts[0].coverage)} of those expected"
-    return f"{book}: {above} ({seen})"
+    coverage = counts[0].coverage
+    share = "coverage not known" if coverage is None else f"{percent(coverage)} of those expected"
+    return f"{book}: {above} ({counts[0].observations} observations, {share})"
 
 
 def _message(hour: datetime, counts: list[Count], text: str) -> Message:

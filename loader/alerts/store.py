@@ -158,10 +158,9 @@ def note_growth(cursor: Any, grown: Iterable[Grown]) -> None:
 
 
 def coverage(cursor: Any, episode: Episode) -> Coverage | None:
-    """Of the latest time that is modelled and not after the alert."""
+    """Of the latest time that was watched and not after the alert; None: of none it is known."""
     values = {
         "book": episode.book,
-        "threshold": episode.threshold_pct,
         "until": episode.seen_until,
     }
     cursor.execute(statement(__package__, "coverage"), values)

@@ -16,6 +16,7 @@ from loader.market import bitso, coincap
 from loader.market.bitso import Bitso
 from loader.market.coingecko import CoinGecko, Listing, coin_listings
 from loader.market.live import open_bitso, open_coincap, open_coingecko
+from loader.market.polls import POLLED, account_for
 from loader.market.rows import FEEDS, MarketRows
 from loader.warehouse.errors import NotFoundError, TerminalError, TransientError, WarehouseError
 from loader.warehouse.ledger import cursors
@@ -212,6 +213,9 @@ def _load(
             for body in bodies:
                 writer.add(body)
             writer.flush()
+            if table in POLLED:
+                with connection.cursor() as cursor:
+                    account_for(cursor, run, table, wanted or list(calls), bodies)
         yield run
         for key in writer.missing:
             failures[key] = NotFoundError("it is not in the reply")

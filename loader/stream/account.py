@@ -25,7 +25,7 @@ from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.postgres.connection import transaction
 from loader.wire.records import Record
 
-JOB = "stream"
+JOB = FEED = "stream"
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,9 @@ class StreamAccount:
         self._last_books: tuple[str, ...] = ()
         self._is_stopped = False
         with transaction(connection) as cursor:
-            if last := monitored.last_watched(cursor):
+            # What a process that died has left open, the lock's taker has closed.
+            monitored.merge_finished(cursor)
+            if last := monitored.last_watched(cursor, FEED):
                 self.until, self._last_run = last.until, last.run_id
                 self._last_books, self._is_stopped = last.books, last.is_stopped
 
@@ -142,7 +144,7 @@ class StreamAccount:
             self._close(cursor)
 
     def _open(self, cursor: Any, books: tuple[str, ...], at: datetime) -> _OpenRun:
-        run_id = monitored.open_watch(cursor, JOB, books, at)
+        run_id = monitored.open_watch(cursor, JOB, FEED, SECOND, books, at)
         self._run = _OpenRun(run_id, books, at, at, at)
         self._last_run, self._last_books, self._is_stopped = run_id, books, False
         return self._run
@@ -186,7 +188,7 @@ class StreamAccount:
             Gap(book, gap.start, gap.until, gap.why.cause, gap.detail())
             for (book, _), gap in run.touched.items()
         ]
-        monitored.write_gaps(cursor, run.run_id, gaps)
+        monitored.write_gaps(cursor, run.run_id, FEED, gaps)
         run.touched.clear()
 
     def _quarantine(self, cursor: Any, run: _OpenRun) -> None:

@@ -6,8 +6,8 @@ A JSON object a line:
      "body": "..."}
 
 `source` is the raw table that the reply is for, `key` what was asked for (a book, an exchange, a
-coin, or "" for all there are), `body` the text of the reply. The same arguments give the same
-bytes.
+coin, or "" for all there are), `body` the text of the reply. Its first lines say what was to be
+recorded, and how often. The same arguments give the same bytes.
 """
 
 import gzip
@@ -50,7 +50,8 @@ def write(directory: Path, seed: int = 7, start: datetime = NOON) -> list[Path]:
         ("exchanges", _exchanges(market, start)),
     ):
         path = directory / f"{name}.jsonl.gz"
-        text = "".join(f"{line(body)}\n" for body in bodies)
+        lines = [*(watched(start) if name == "bitso" else []), *map(line, bodies)]
+        text = "".join(f"{each}\n" for each in lines)
         # No file name and no time in the header: the same bytes each time.
         path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
         written.append(path)
@@ -66,6 +67,17 @@ def line(body: Body) -> str:
         "body": body.text,
     }
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def watched(start: datetime) -> list[str]:
+    """What the recorder was to record, as lines of a recording: also while nobody was listening."""
+    return [
+        json.dumps({"watched": {
+            "feed": feed, "interval_seconds": int(every.total_seconds()), "books": RECORDED,
+            "from": start.isoformat(), "until": (start + LENGTH).isoformat(),
+        }}, separators=(",", ":"))
+        for feed, every in (("ticker", TICKER_EVERY), ("order_book", ORDER_BOOK_EVERY))
+    ]  # fmt: skip
 
 
 def _bitso(market: Market, start: datetime) -> Iterator[Body]:

@@ -1,6 +1,7 @@
-insert into ops.gaps (book, gap_from, gap_until, cause, run_id, detail)
+insert into ops.gaps (book, feed, gap_from, gap_until, cause, run_id, detail)
 select
     gap.book,
+    %(feed)s as feed,
     gap.gap_from,
     gap.gap_until,
     gap.cause,
@@ -14,5 +15,5 @@ from
         cast(%(causes)s as text[]),
         cast(%(details)s as text[])
     ) as gap (book, gap_from, gap_until, cause, detail)
-on conflict (book, gap_from) do update
+on conflict (book, feed, gap_from) do update
     set gap_until = excluded.gap_until, detail = excluded.detail

@@ -41,18 +41,16 @@ from tests.telling import (
 from tests.waiting import end_of, read_until, wait_for
 
 
-def test_a_book_that_the_stream_watches_has_the_coverage_of_ten_minutes(
+def test_a_book_has_the_coverage_of_the_last_ten_minutes_that_it_was_watched(
     alerts: Warehouse, hook: Receiver
 ) -> None:
     for book, ago in (("btc_mxn", 20), ("usd_mxn", 70)):
-        alerts.rows(
-            "insert into marts.spread_hourly values (%s, %s, 0.5, 0.25)", book, minutes_ago(60)
-        )
         alerts.rows(
             "insert into marts.observation_coverage values (%s, %s, 9, 3), (%s, %s, 9999, 9998)",
             book, minutes_ago(ago + 10), book, minutes_ago(ago),
         )  # fmt: skip
         put(alerts, book)
+    put(alerts, "eth_mxn")
     send(hook)
     lines = {
         one.body["book"]: one.body["message"].splitlines()[-1].replace("Z", "")
@@ -61,14 +59,16 @@ def test_a_book_that_the_stream_watches_has_the_coverage_of_ten_minutes(
     assert lines == {
         # It is not all of it.
         "btc_mxn": f"coverage: 99.9 % of the 10 minutes from {minutes_ago(20):%Y-%m-%dT%H:%M:%S}",
-        # The stream ended before.
-        "usd_mxn": f"coverage: 25 % of the hour from {minutes_ago(60):%Y-%m-%dT%H:%M:%S}",
+        "usd_mxn": f"coverage: 99.9 % of the 10 minutes from {minutes_ago(70):%Y-%m-%dT%H:%M:%S}",
+        # As of an imported lake: nobody knows what was to be seen.
+        "eth_mxn": "coverage: not known",
     }
 
 
 def test_opened_and_closed_are_delivered_once(alerts: Warehouse, hook: Receiver) -> None:
     alerts.rows(
-        "insert into marts.spread_hourly values ('btc_mxn', %s, 0.5, 0.975)", minutes_ago(60)
+        "insert into marts.observation_coverage values ('btc_mxn', %s, 600, 585)",
+        minutes_ago(60),
     )
     put(alerts)
     send(hook)
@@ -78,7 +78,7 @@ def test_opened_and_closed_are_delivered_once(alerts: Warehouse, hook: Receiver)
     for line in (
         "book: btc_mxn", "threshold: 0.5 %", "spread: 1 %", "bid: 990", "ask: 1000",
         f"since: {minutes_ago(10):%Y-%m-%dT%H:%M:%SZ}",
-        f"coverage: 97.5 % of the hour from {minutes_ago(60):%Y-%m-%dT%H:%M:%SZ}",
+        f"coverage: 97.5 % of the 10 minutes from {minutes_ago(60):%Y-%m-%dT%H:%M:%SZ}",
     ):  # fmt: skip
         assert line in opened.body["message"].splitlines()
     close(alerts)

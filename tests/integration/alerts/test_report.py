@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from loader.alerts.report import report
+from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.conftest import Warehouse
-from tests.market import Quote, build, load
+from tests.market import Quote, build, load, watch
 from tests.receiver import Receiver, receiver
 
 HOUR = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -33,6 +34,10 @@ def watched(module_warehouse: Warehouse) -> Warehouse:
     """An hour of one book in four of its six intervals, a quote before it and one after it."""
     spreads = {-1: "9", 0: "0.05", 10: "0.3", 20: "0.7", 30: "0.1", 60: "9"}
     load(module_warehouse, [quote(minute, spread) for minute, spread in spreads.items()])
+    load(module_warehouse, [quote(5, "0.2", "eth_mxn")])
+    every = timedelta(minutes=10)
+    hour = HOUR + timedelta(hours=1)
+    watch(module_warehouse, Watch("ticker", every, ("btc_mxn",), HOUR, hour, is_recorded=True))
     module_warehouse.dbt("seed")
     build(module_warehouse)
     return module_warehouse
@@ -54,6 +59,7 @@ def told(watched: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
 TEXT = """\
 Spreads from 2026-01-05 12:00 to 13:00 UTC
 btc_mxn: 2 above 0.1 %, 1 above 0.5 %, 0 above 1 % (4 observations, 66.6 % of those expected)
+eth_mxn: 1 above 0.1 %, 0 above 0.5 %, 0 above 1 % (1 observations, coverage not known)
 usd_mxn: not observed"""
 
 
@@ -77,7 +83,7 @@ def test_the_report_is_sent_once_to_each_address(watched: Warehouse, told: Recei
     assert [message.path for message in told.received] == ["/one", "/two", "/two"]
     body = told.received[0].body
     assert (body["title"], body["event"], body["breaches"]) == (
-        "Spreads from 2026-01-05 12:00 to 13:00 UTC", "report", "3",
+        "Spreads from 2026-01-05 12:00 to 13:00 UTC", "report", "4",
     )  # fmt: skip
     assert body["message"] == "\n".join(TEXT.splitlines()[1:])
     assert report(NOW + timedelta(hours=1))[0].detail["sent"] == 2

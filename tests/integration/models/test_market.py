@@ -2,12 +2,14 @@
 
 import random
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
 from tests.conftest import Warehouse
@@ -22,9 +24,23 @@ WATCHED = [
     Threshold("eth_mxn", Decimal("0.2"), Decimal("0.1"), 3, "desk,pager"),
     Threshold("usd_mxn", Decimal("0.5"), Decimal("0.45"), 2, "desk"),
 ]
+HOUR = timedelta(hours=1)
+FIRST_HOUR = START.replace(minute=0)
+# Of a recording: its rows may come before it is known what was to be seen, and after.
+WATCHES = [
+    Watch("ticker", timedelta(minutes=10), ("btc_mxn", "usd_mxn"), FIRST_HOUR,
+          FIRST_HOUR + 3 * HOUR, is_recorded=True),
+    Watch("order_book", timedelta(minutes=10), ("usd_mxn",), FIRST_HOUR + HOUR,
+          FIRST_HOUR + 2 * HOUR, is_recorded=True),
+    Watch("order_book", timedelta(minutes=15), ("btc_mxn", "eth_mxn"), FIRST_HOUR,
+          FIRST_HOUR + 2 * HOUR, is_recorded=True),
+    Watch("stream", timedelta(seconds=1), ("btc_mxn",), FIRST_HOUR + HOUR,
+          FIRST_HOUR + 2 * HOUR, is_recorded=True),
+]  # fmt: skip
 TABLES = (
     "target.quotes", "target.books", "target.exchanges", "target.assets", "target.markets",
     "marts.spread_observations", "marts.spread_hourly", "marts.spread_alerts",
+    "marts.observation_coverage",
     "marts.exchange_volumes", "marts.shared_markets", "marts.similar_exchanges",
 )  # fmt: skip
 EPISODES = (
@@ -46,7 +62,7 @@ def watched(warehouse: Warehouse) -> Warehouse:
     return warehouse
 
 
-def check(warehouse: Warehouse, quotes: list[Quote]) -> None:
+def check(warehouse: Warehouse, quotes: list[Quote], watches: Sequence[Watch] = ()) -> None:
     """The marts say what the oracle says."""
     assert warehouse.rows(EPISODES.format("spread_alerts")) == market.episodes(quotes, WATCHED)
     for pct in ("0.1", "0.2"):
@@ -54,7 +70,7 @@ def check(warehouse: Warehouse, quotes: list[Quote]) -> None:
             "select book, hour, observations, breaches, peak_spread, coverage "
             "from marts.spread_hourly where threshold_pct = %s order by book, hour",
             pct,
-        ) == market.hours(quotes, Decimal(pct))
+        ) == market.hours(quotes, Decimal(pct), watches)
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -78,19 +94,20 @@ def test_shuffled_split_late_and_repeated_rows_make_the_same_marts(
         in_time[-20:] + in_time[:10] + late[5:40],
     ]
     have: list[Quote] = []
-    for batch in batches:
+    for known, batch in enumerate(batches, start=1):
         chance.shuffle(batch)
         market.load(watched, batch)
+        market.watch(watched, *WATCHES[known - 1 : known])
         market.build(watched)
         have += batch
-        check(watched, have)
+        check(watched, have, WATCHES[:known])
     market.load(watched, late, slow_run)
     market.build(watched)
-    check(watched, quotes)
+    check(watched, quotes, WATCHES)
     incremental = market.digests(watched, TABLES)
     market.build(watched, "--full-refresh")
     assert market.digests(watched, TABLES) == incremental
-    check(watched, quotes)
+    check(watched, quotes, WATCHES)
 
 
 def test_init_heals_what_two_quotes_of_one_instant_have_stopped(watched: Warehouse) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from dashboards import answers
 from dashboards.questions import load_questions
+from loader.warehouse.ledger.monitored import Watch
 from tests import market
 from tests.conftest import Warehouse
 from tests.market import START, Quote, Threshold
@@ -24,6 +25,12 @@ QUOTES = [
     *market.market(11, hours=2),
     *(quote._replace(at=quote.at + LATER) for quote in market.market(12, hours=3)),
 ]
+# Of the second evening it is known how often one book was to be seen.
+EVENING = (START + LATER).replace(minute=0)
+WATCH = Watch(
+    "ticker", timedelta(minutes=10), ("btc_mxn",), EVENING, EVENING + timedelta(hours=3),
+    is_recorded=True,
+)  # fmt: skip
 LAST_DAY = (START + LATER + timedelta(hours=3)).date()
 Given = dict[str, str]
 COINS = [("BTC", "MXN"), ("ETH", "MXN"), ("USDT", "MXN")]
@@ -34,6 +41,7 @@ def asked(module_warehouse: Warehouse) -> Warehouse:
     """A warehouse with two evenings of the market, and a crawl of exchanges."""
     module_warehouse.dbt("seed")
     market.load(module_warehouse, QUOTES)
+    market.watch(module_warehouse, WATCH)
     run_id = market.open_run(module_warehouse, "exchanges")
     for table in ("coingecko_exchanges", "coingecko_tickers", "coincap_exchanges"):
         module_warehouse.rows("select raw.ensure_day(%s, %s)", table, START.date())
@@ -190,16 +198,23 @@ def test_spread_breaches(given: Given, threshold: str, which: Given) -> None:
     first, last = period(given)
     hour = timedelta(hours=1)
     observed = {
-        (row[1], row[0]): (row[2], row[3], plain(row[5]))
+        (row[1], row[0]): (row[2], row[3])
         for row in market.hours(QUOTES, Decimal(threshold))
         if first - hour < row[1] <= last and (not which or row[0] == "btc_mxn")
     }
-    starts = sorted({start for start, _ in observed})
+    watched = [WATCH.since + n * hour for n in range((WATCH.until - WATCH.since) // hour)]
+    known = {*observed, *((start, "btc_mxn") for start in watched if first - hour < start <= last)}
+    starts = sorted({start for start, _ in known})
     expected = []
-    while starts and starts[0] <= max(start for start, _ in observed):
-        for book in sorted({book for _, book in observed}):
-            counted = observed.get((starts[0], book), (0, 0, "0"))
-            expected.append((iso(starts[0]), book, plain(Decimal(threshold)), *counted))
+    while starts and starts[0] <= max(start for start, _ in known):
+        for book in sorted({book for _, book in known}):
+            counted = observed.get((starts[0], book), (0, 0))
+            of_book = [quote for quote in QUOTES if quote.book == book]
+            share = market.coverage(of_book, [WATCH], starts[0])
+            expected.append((
+                iso(starts[0]), book, plain(Decimal(threshold)), *counted,
+                None if share is None else plain(share),
+            ))  # fmt: skip
         starts[0] += hour
     assert answer.rows == expected
 

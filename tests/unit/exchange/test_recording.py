@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from loader.market.recording import read_line
+from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.settings import PROJECT_ROOT
 from loader.wire.records import Body, Record
 from tests.clocks import NOON
@@ -45,6 +47,8 @@ def _records(lines: list[str]) -> list[tuple[str, Record]]:
     found = []
     for line in lines:
         fields = json.loads(line)
+        if "watched" in fields:
+            continue
         received_at = datetime.fromisoformat(fields["received_at"])
         body = Body(fields["source"], fields["key"], received_at, fields["body"])
         for record in PARSERS[body.source](body):
@@ -94,6 +98,16 @@ def test_a_book_is_crossed_for_a_minute(tickers: list[Record]) -> None:
     crossed = [one for one in tickers if one.bid and one.ask and one.bid > one.ask]
     assert {one.key for one in crossed} == {recording.CROSSED_BOOK}
     assert len(crossed) == 6
+
+
+def test_it_says_what_was_to_be_recorded(lines: list[str]) -> None:
+    watches = [read_line(line.encode()) for line in lines if line.startswith('{"watched"')]
+    until = NOON + recording.LENGTH
+    books = tuple(sorted(recording.RECORDED))
+    assert watches == [
+        Watch("ticker", recording.TICKER_EVERY, books, NOON, until, is_recorded=True),
+        Watch("order_book", recording.ORDER_BOOK_EVERY, books, NOON, until, is_recorded=True),
+    ]
 
 
 def test_there_is_a_hole_in_it(tickers: list[Record]) -> None:

@@ -5,7 +5,8 @@ with
 settings as (
 
     select
-        cast('{{ var("reporting_timezone") }}' as text) as reporting_timezone
+        cast('{{ var("reporting_timezone") }}' as text) as reporting_timezone,
+        cast({{ var("blind_after_seconds") }} as integer) as blind_after_seconds
 
 )
 

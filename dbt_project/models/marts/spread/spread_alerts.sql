@@ -6,7 +6,7 @@
         indexes=[{'columns': ['closed_at']}],
         pre_hook="{{ lock_cuts(shared=true) }}",
         post_hook="{{ remember_progress(
-            'spread_alerts', 'quotes', spread_settings(), latest_quoted_at()
+            'spread_alerts', ['quotes'], spread_settings(), latest_quoted_at()
         ) }}",
     )
 }}

@@ -4,25 +4,31 @@
         incremental_strategy='delete+insert',
         unique_key=['book', 'hour'],
         pre_hook=[
-            "{{ lock_cuts(shared=true) }}", "{{ forget_replayed('hour') }}",
+            "{{ keep_to_contract() }}",
+            "{{ lock_cuts(shared=true) }}",
+            "{{ forget_replayed('hour') }}",
         ],
         post_hook="{{ remember_progress(
-            'spread_hourly', 'quotes', spread_settings()
+            'spread_hourly',
+            ['quotes', 'observation_coverage'],
+            hourly_settings()
         ) }}",
     )
 }}
+
+-- What incremental runs read: dbt looks for it where there is no table yet.
+-- depends_on: {{ ref('stg_pipeline__monitored') }}
+-- depends_on: {{ ref('stg_pipeline__monitored_time') }}
+-- depends_on: {{ ref('stg_pipeline__finished_runs') }}
+-- depends_on: {{ ref('stg_pipeline__runs') }}
+-- depends_on: {{ ref('stg_bitso__order_books') }}
+-- depends_on: {{ ref('stg_bitso__tickers') }}
 
 with
 
 quotes as not materialized (
 
     select * from {{ ref('quotes') }}
-
-),
-
-feeds as (
-
-    select * from {{ ref('feeds') }}
 
 ),
 
@@ -36,40 +42,38 @@ thresholds as (
 
 {{ quotes_to_count() }},
 
--- The fastest feed of the hour says how many observations to expect.
-quotes_with_interval as (
+counted as (
 
     select
-        primary_quotes.*,
-        min(feeds.interval_seconds) over (
-            partition by primary_quotes.book, primary_quotes.hour
-        ) as interval_seconds
+        primary_quotes.book,
+        primary_quotes.hour,
+        cast(max(primary_quotes.spread) as numeric(56, 12)) as peak_spread,
+        count(*) as observations
     from primary_quotes
-    inner join feeds
-        on primary_quotes.feed = feeds.feed
+    group by primary_quotes.book, primary_quotes.hour
 
 ),
 
+-- Where nothing was to be seen, coverage is not known.
 covered_hours as (
 
     select
-        quotes_with_interval.book,
-        quotes_with_interval.hour,
-        cast(
-            max(quotes_with_interval.spread) as numeric(56, 12)
-        ) as peak_spread,
-        cast(
-            least(
-                count(distinct div(
-                    extract(epoch from quotes_with_interval.quoted_at),
-                    quotes_with_interval.interval_seconds
-                )) * min(quotes_with_interval.interval_seconds) / 3600.0,
-                1
-            ) as numeric(7, 6)
-        ) as coverage,
-        count(*) as observations
-    from quotes_with_interval
-    group by quotes_with_interval.book, quotes_with_interval.hour
+        counted.book,
+        counted.hour,
+        counted.peak_spread,
+        counted.observations,
+        {{ coverage_of('windows') }} as coverage
+    from counted
+    left join {{ ref('observation_coverage') }} as windows
+        on
+            counted.book = windows.book
+            and counted.hour <= windows.window_start
+            and counted.hour + interval '1 hour' > windows.window_start
+    group by
+        counted.book,
+        counted.hour,
+        counted.peak_spread,
+        counted.observations
 
 ),
 

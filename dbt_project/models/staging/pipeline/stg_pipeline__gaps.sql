@@ -14,6 +14,7 @@ renamed as (
         gaps.run_id,
 
         ---------- strings
+        gaps.feed,
         gaps.cause,
 
         ---------- timestamps

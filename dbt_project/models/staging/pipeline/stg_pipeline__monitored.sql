@@ -13,7 +13,17 @@ renamed as (
         monitored.run_id,
 
         ---------- strings
+        monitored.feed,
         monitored.books,
+
+        ---------- numerics
+        cast(
+            extract(epoch from monitored.interval) as integer
+        ) as interval_seconds,
+
+        ---------- booleans
+        monitored.is_recorded,
+        monitored.is_merged,
 
         ---------- timestamps
         monitored.monitored_from,

@@ -15,6 +15,7 @@ renamed as (
         ---------- strings
         runs.job,
         runs.status,
+        runs.error,
 
         ---------- numerics
         runs.rows_read,
