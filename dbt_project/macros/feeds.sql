@@ -46,6 +46,16 @@
 {%- endmacro %}
 
 
+{# The latest quote that a model has seen, as it remembers it. #}
+{% macro seen_until(model_name) -%}
+    (
+        select progress.seen_until
+        from {{ ref('stg_pipeline__progress') }} as progress
+        where progress.model_name = '{{ model_name }}'
+    )
+{%- endmacro %}
+
+
 {# The latest quote of each book, from CTEs `books` and `quotes`. #}
 {% macro latest_quotes() -%}
     books

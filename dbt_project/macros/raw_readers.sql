@@ -38,3 +38,25 @@
     {% endfor %}
     {% do return(names | unique | sort) %}
 {% endmacro %}
+
+
+{#
+    Up to when a table of raw is modelled: to its first row of a run that is
+    not, else to its last one. For the row of `tables_with_run` of that table.
+#}
+{% macro modelled_until_of(relation) -%}
+    coalesce(
+        (
+            select min(unmodelled.received_at)
+            from {{ relation }} as unmodelled
+            where
+                unmodelled.run_id > tables_with_run.run_id
+                and {{ is_market_time('unmodelled.received_at') }}
+        ),
+        (
+            select max(modelled.received_at)
+            from {{ relation }} as modelled
+            where {{ is_market_time('modelled.received_at') }}
+        )
+    )
+{%- endmacro %}

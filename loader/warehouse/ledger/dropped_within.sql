@@ -26,15 +26,13 @@ dropped as (
 partitions as (
     select distinct
         raw.partition_of(
-            dropped.table_name, cast(moments.moment as date)
+            dropped.table_name, lower(dropped.dates) + days.passed
         ) as partition_name
     from dropped
     cross join
         lateral generate_series(
-            cast(lower(dropped.dates) as timestamp),
-            cast(upper(dropped.dates) - 1 as timestamp),
-            interval '1 day'
-        ) as moments (moment)
+            0, upper(dropped.dates) - lower(dropped.dates) - 1
+        ) as days (passed)
 )
 
 select partition_name from partitions

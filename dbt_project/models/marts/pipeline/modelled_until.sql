@@ -110,20 +110,7 @@ tables_with_instants as (
         union all
         select
             tables_with_run.table_name,
-            coalesce(
-                (
-                    select min(unmodelled.received_at)
-                    from {{ raw_table.relation }} as unmodelled
-                    where
-                        unmodelled.run_id > tables_with_run.run_id
-                        and {{ is_market_time('unmodelled.received_at') }}
-                ),
-                (
-                    select max(modelled.received_at)
-                    from {{ raw_table.relation }} as modelled
-                    where {{ is_market_time('modelled.received_at') }}
-                )
-            ) as modelled_until,
+            {{ modelled_until_of(raw_table.relation) }} as modelled_until,
             tables_with_run.run_id
         from tables_with_run
         where tables_with_run.table_name = '{{ raw_table.table_name }}'

@@ -16,12 +16,6 @@ quotes as not materialized (
 
 ),
 
-progress as (
-
-    select * from {{ ref('stg_pipeline__progress') }}
-
-),
-
 alerts as (
 
     select * from {{ ref('spread_alerts') }}
@@ -34,11 +28,7 @@ modelled as (
 
     select
         coalesce(
-            (
-                select progress.seen_until
-                from progress
-                where progress.model_name = 'spread_alerts'
-            ),
+            {{ seen_until('spread_alerts') }},
             max(latest_quotes.quoted_at),
             '-infinity'
         ) as modelled_until
