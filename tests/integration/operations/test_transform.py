@@ -86,8 +86,9 @@ def once(server: Server, lake: Path) -> Iterator[tuple[Warehouse, Digests]]:
         load(warehouse)
     build(warehouse)
     found = digests(warehouse)
-    # There is something to get wrong.
-    assert {table for table, (rows, _) in found.items() if not rows} <= {"target.unknown"}
+    # There is something to get wrong; only that all of raw can be read.
+    empty = {table for table, (rows, _) in found.items() if not rows}
+    assert empty <= {"target.unknown", "marts.unreadable_records"}
     yield warehouse, found
     server.drop(warehouse)
 
@@ -277,7 +278,8 @@ def test_what_dbt_complains_of_is_the_error(warehouse: Warehouse) -> None:
     result = warehouse.loader("transform")
     [*_, last] = result.stderr.splitlines()
     assert result.returncode == 1
-    assert last.startswith("loader: dbt: Database Error in model stg_coincap__exchanges")
+    # Several models read it; which of them fails first is of no matter.
+    assert last.startswith("loader: dbt: Database Error in model ")
     assert 'relation "raw.coincap_exchanges" does not exist' in last
     [(status, error)] = warehouse.rows("select status, error from ops.runs")
     assert (status, f"loader: {error}") == ("failed", last)
