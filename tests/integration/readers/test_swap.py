@@ -346,3 +346,15 @@ def test_a_page_that_shows_one_moment_does_not_lose_a_table_to_a_swap(built: War
             assert cursor.fetchall() == [(True,)]
     swap.join()
     assert built.rows(LEFT_BEHIND) == []
+
+
+def test_who_reads_one_moment_sees_the_rows_of_a_seed_as_they_were(built: Warehouse) -> None:
+    built.rows("update reference.feeds set interval_seconds = 7")
+    paces = "select distinct interval_seconds from reference.feeds"
+    with closing(connect()) as connection, connection.cursor() as cursor:
+        connection.set_session(isolation_level="REPEATABLE READ")
+        cursor.execute("select 1 from target.quotes limit 1")
+        built.dbt("seed")
+        cursor.execute(paces)
+        assert cursor.fetchall() == [(7,)]
+    assert (7,) not in built.rows(paces)
