@@ -20,7 +20,7 @@ from tests.watch import BOOKS, START, Watch
 SNAPSHOTS = PROJECT_ROOT / "seeds" / "sample"
 RECORDINGS = PROJECT_ROOT / "seeds" / "market"
 # What the loader has done, and what dbt has got to, is another thing each time.
-OF_THE_RUNS = {"pipeline_runs", "modelled_until"}
+OF_THE_RUNS = {"pipeline_runs", "pipeline_runs_by_day", "modelled_until"}
 # As of now.
 OF_NOW = {"spread_alerts_live", "alerts_judged"}
 Digests = dict[str, tuple[int, str]]
