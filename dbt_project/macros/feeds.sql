@@ -23,29 +23,6 @@
 {%- endmacro %}
 
 
-{# When the latest of all quotes is of; before all time while there is none. #}
-{% macro latest_quoted_at() -%}
-    (
-        with
-
-        books as (
-
-            select * from {{ ref('books') }}
-
-        ),
-
-        quotes as not materialized (
-
-            select * from {{ ref('quotes') }}
-
-        )
-
-        select coalesce(max(latest_quotes.quoted_at), '-infinity')
-        from {{ latest_quotes() }}
-    )
-{%- endmacro %}
-
-
 {# The latest quote of each book, from CTEs `books` and `quotes`. #}
 {% macro latest_quotes() -%}
     books
