@@ -23,39 +23,6 @@
 {%- endmacro %}
 
 
-{# When the latest of all quotes is of; before all time while there is none. #}
-{% macro latest_quoted_at() -%}
-    (
-        with
-
-        books as (
-
-            select * from {{ ref('books') }}
-
-        ),
-
-        quotes as not materialized (
-
-            select * from {{ ref('quotes') }}
-
-        )
-
-        select coalesce(max(latest_quotes.quoted_at), '-infinity')
-        from {{ latest_quotes() }}
-    )
-{%- endmacro %}
-
-
-{# The latest quote that a model has seen, as it remembers it. #}
-{% macro seen_until(model_name) -%}
-    (
-        select progress.seen_until
-        from {{ ref('stg_pipeline__progress') }} as progress
-        where progress.model_name = '{{ model_name }}'
-    )
-{%- endmacro %}
-
-
 {# The latest quote of each book, from CTEs `books` and `quotes`. #}
 {% macro latest_quotes() -%}
     books

@@ -40,11 +40,17 @@ def unseen(view: View) -> bool:
     """Whether anything was told of that is not seen any more: then `Judged` is needed."""
     seen = _by_watch(view.episodes)
     return any(
-        not any(
-            _overlap(episode, [one]) for episode in seen[one.book, one.threshold_pct or Decimal(0)]
-        )
-        for one in view.attempts
+        not any(_overlap(episode, attempts) for episode in seen[watch])
+        and not all(_is_taken_back(mine) for mine in _by_address(attempts).values())
+        for watch, tried in _by_watch(view.attempts).items()
+        for attempts in _by_opening(tried).values()
     )
+
+
+def _is_taken_back(told: list[Attempt]) -> bool:
+    """Whether an address needs to hear no more of what is not seen."""
+    tries = [one for one in told if one.event == "withdrawn"]
+    return bool(tries) and not any(one.status == "sending" or one.retry_at for one in tries)
 
 
 def plan(view: View, addresses: Callable[[str], int], limits: DeliveryLimits) -> Plan:

@@ -221,6 +221,22 @@ def test_while_dbt_runs_no_alert_is_out_of_sight(watched: Warehouse) -> None:
         assert watched.rows(EPISODES.format("spread_alerts_live")) == live
 
 
+def test_a_warehouse_that_took_no_note_of_it_learns_what_its_alerts_have_seen(
+    watched: Warehouse,
+) -> None:
+    quotes = sorted(market.market(9, hours=0.5), key=lambda quote: quote.at)
+    market.load(watched, quotes)
+    market.build(watched)
+    live = watched.rows(EPISODES.format("spread_alerts_live"))
+    watched.rows("alter table staging.stg_pipeline__progress drop column seen_until cascade")
+    market.build(watched)
+    assert watched.rows(EPISODES.format("spread_alerts_live")) == live
+    newest = max(quote.at for quote in quotes if quote.bid and quote.ask)
+    assert watched.rows("select fresh_from from marts.alerts_judged") == [
+        (newest + timedelta(microseconds=1),)
+    ]
+
+
 def test_alerts_are_judged_up_to_the_first_run_that_is_not_modelled(watched: Warehouse) -> None:
     quotes = sorted(market.market(8, hours=0.5), key=lambda quote: quote.at)
     judged = "select judged_until, fresh_from from marts.alerts_judged"

@@ -10,29 +10,16 @@ books as (
 
 ),
 
-quotes as not materialized (
-
-    select * from {{ ref('quotes') }}
-
-),
-
 alerts as (
 
     select * from {{ ref('spread_alerts') }}
 
 ),
 
--- As far as the alerts have seen the quotes, not as far as these have come:
--- while dbt runs, an alert is never out of sight.
+-- Not as far as the quotes are: while dbt runs, they are ahead of the alerts.
 modelled as (
 
-    select
-        coalesce(
-            {{ seen_until('spread_alerts') }},
-            max(latest_quotes.quoted_at),
-            '-infinity'
-        ) as modelled_until
-    from {{ latest_quotes() }}
+    select {{ seen_until('spread_alerts') }} as modelled_until
 
 ),
 
