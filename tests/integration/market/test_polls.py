@@ -115,7 +115,7 @@ def test_windows_are_the_account_of_the_polls(warehouse: Warehouse) -> None:
     ) == [("btc_mxn", "0.5000"), ("eth_mxn", "0.5000"), ("usd_mxn", "0.2500")]
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "feed": "ticker", "interval_seconds": 10, "books": ["btc_mxn"],
     "from": "2026-01-05T12:00:03Z", "until": "2026-01-05T12:00:59+00:00",
 }  # fmt: skip
@@ -150,7 +150,7 @@ WRONG: list[object] = [None, 7, "x", "", "\x00", [], {}, True, -1, 0, 1.5, "2026
 def test_what_it_says_of_itself_may_not_be_wrong(
     warehouse: Warehouse, tmp_path: Path, name: str
 ) -> None:
-    others = {
+    others: dict[str, list[object]] = {
         "interval_seconds": [86401, "10"], "books": [["btc_mxn", 1], [""], ["\x00"]],
         "from": [GOOD["until"], "2999-01-01T00:00Z"], "until": [GOOD["from"], "0001-01-01T00:00Z"],
         "feed": ["stream", "lake", ["ticker"]],
