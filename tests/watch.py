@@ -126,20 +126,25 @@ def assert_exact(warehouse: Warehouse) -> None:
         "select run_id from ops.runs inner join ops.monitored using (run_id) where rows_inserted "
         "<> (select count(*) from raw.bitso_order_books as raw where raw.run_id = runs.run_id)"
     ) == []  # fmt: skip
+    assert_merged(warehouse)
+
+
+def assert_merged(warehouse: Warehouse) -> None:
+    """What ended runs have watched is also there with adjoining time in one row."""
     merged = warehouse.rows(
         """
-        select feed, interval, books, lower(stretch), upper(stretch)
+        select feed, interval, books, is_recorded, lower(stretch), upper(stretch)
         from (
-            select feed, interval, books,
+            select feed, interval, books, is_recorded,
                 unnest(range_agg(tstzrange(monitored_from, monitored_until))) as stretch
             from ops.monitored inner join ops.runs using (run_id)
             where status <> 'running'
-            group by feed, interval, books
+            group by feed, interval, books, is_recorded
         ) as merged
-        order by 1, 2, 3, 4
+        order by 1, 2, 3, 4, 5
         """
     )
-    assert warehouse.rows("select * from ops.monitored_time order by 1, 2, 3, 4") == merged
+    assert warehouse.rows("select * from ops.monitored_time order by 1, 2, 3, 4, 5") == merged
 
 
 def assert_equal_to_the_simulators(

@@ -1,9 +1,9 @@
 /*
 title: Coverage by hour
 description: >-
-  The share of each hour that was observed, a line for each book: 100 % of a
-  calm hour was seen, 0 % of one in which nobody looked. A slot is as long as
-  the interval of the book's fastest feed.
+  The share of the time to observe in each hour that was observed, a line for
+  each book: 100 % of a calm hour was seen, 0 % of one in which nobody looked.
+  Where nobody knows what was to be observed the line is broken.
 display: line
 chart:
   x: hour

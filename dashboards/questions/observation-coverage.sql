@@ -2,8 +2,8 @@
 title: Observation coverage
 description: >-
   Whether a calm spread was seen or nobody looked: how many seconds of each
-  ten minutes the stream was to observe a book, how many it observed, how many
-  are missing, and the longest stretch without an observation. Windows of
+  ten minutes a book was to be observed, how many it was, how many are missing,
+  and the longest stretch without an observation. Windows of
   ten minutes between two instants, those of both ends included.
 display: table
 columns:

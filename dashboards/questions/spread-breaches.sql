@@ -5,8 +5,8 @@ description: >-
   any value, between two instants. Hours are whole, those of both ends
   included, and every book of the period has a row for every one, from the
   first to the last that was observed or should have been. Coverage is the
-  share of the hour, 0 to 1, that was observed: of its slots, each as long as
-  the interval of its fastest feed, those with an observation.
+  share, 0 to 1, of the time to observe in the hour that was observed; missing
+  where nobody knows what was to be observed, as of an imported lake.
 display: bar
 chart: {x: hour, y: [breaches], series: book, stacked: true}
 columns:

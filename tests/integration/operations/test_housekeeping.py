@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 import yaml
 
+from loader.market.polls import INTERVAL
 from loader.market.recording import replay
 from loader.operations.prune import prune
 from loader.operations.schedule import SCHEDULE, ScheduledJob
@@ -456,7 +457,7 @@ def test_feeds_come_as_often_as_their_jobs_run() -> None:
     text = (PROJECT_ROOT / "seeds" / "reference" / "feeds.csv").read_text()
     feeds = dict(line.split(",") for line in text.split()[1:])
     for feed, job in (("ticker", "tickers"), ("order_book", "order-books")):
-        assert timedelta(seconds=int(feeds[feed])) == jobs[job]
+        assert timedelta(seconds=int(feeds[feed])) == jobs[job] == INTERVAL
 
 
 def test_a_late_turn_is_not_yet_stale() -> None:
