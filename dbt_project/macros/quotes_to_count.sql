@@ -1,7 +1,8 @@
 {#
     The primary quotes of the hours that spread_hourly has to count anew: all
-    hours at first, then those in which a quote has changed. CTE
-    `primary_quotes`, from a CTE `quotes`; each with its hour.
+    hours at first, then those in which a quote has changed, and all of a book
+    that is new to it. CTE `primary_quotes`, from a CTE `quotes`; each with its
+    hour.
 #}
 {% macro quotes_to_count() %}
     {% if is_incremental() %}
@@ -15,6 +16,12 @@
             where
                 quotes.changed_in
                 > {{ taken_in('spread_hourly', spread_settings()) }}
+            union distinct
+            select
+                quotes.book,
+                {{ start_of('hour', 'quotes.quoted_at') }} as hour
+            from quotes
+            where quotes.book = any({{ uncounted_books() }})
 
         ),
 

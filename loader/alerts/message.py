@@ -11,6 +11,7 @@ from loader.warehouse.text import plain
 _REASONS = {
     "calm": "the spread is back below",
     "blind": "no more quotes came in: what the spread does now is not known",
+    "unwatched": "nobody watches the book for this threshold any more",
 }
 
 
@@ -59,6 +60,8 @@ def headline(delivery: Delivery) -> str:
         return f"{again}{episode.book}: spread is above {limit}"
     if episode.close_reason == "calm":
         return f"{again}{episode.book}: spread is no longer above {limit}"
+    if episode.close_reason == "unwatched":
+        return f"{again}{episode.book}: no longer watched for {limit}"
     return f"{again}{episode.book}: no quotes, so no longer known to be above {limit}"
 
 
