@@ -14,7 +14,9 @@
 
     ),
 
-    range_thresholds as (
+    -- As values: Postgres expects so few rows that it would join them anew for
+    -- each observation.
+    range_thresholds as materialized (
 
         select
             thresholds.*,

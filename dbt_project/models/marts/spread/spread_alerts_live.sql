@@ -69,7 +69,7 @@ observations as (
 
 ),
 
-carried as (
+carried as materialized (
 
     select
         alerts.*,
