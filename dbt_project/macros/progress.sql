@@ -106,23 +106,12 @@
 {%- endmacro %}
 
 
-{# A digest of what verdicts depend on beside the quotes. #}
+{# A digest of what verdicts depend on beside the quotes and thresholds. #}
 {% macro spread_settings() -%}
     (
-        select md5(concat(
-            (
-                select string_agg(
-                    cast(feeds as text), ';' order by cast(feeds as text)
-                )
-                from {{ ref('feeds') }} as feeds
-            ),
-            (
-                select string_agg(
-                    cast(thresholds as text), ';'
-                    order by cast(thresholds as text)
-                )
-                from {{ ref('book_thresholds') }} as thresholds
-            )
+        select md5(string_agg(
+            cast(feeds as text), ';' order by cast(feeds as text)
         ))
+        from {{ ref('feeds') }} as feeds
     )
 {%- endmacro %}

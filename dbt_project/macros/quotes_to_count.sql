@@ -1,7 +1,8 @@
 {#
     The primary quotes of the hours that spread_hourly has to count anew: all
     hours at first, then those in which a quote has changed, or what was to be
-    seen. CTE `primary_quotes`, from a CTE `quotes`; each with its hour.
+    seen, and all of a book that is new to it. CTE `primary_quotes`, from a CTE
+    `quotes`; each with its hour.
 #}
 {% macro quotes_to_count() %}
     {% if is_incremental() %}
@@ -24,6 +25,12 @@
                 touched_windows.book,
                 {{ start_of('hour', 'touched_windows.window_start') }} as hour
             from touched_windows
+            union distinct
+            select
+                quotes.book,
+                {{ start_of('hour', 'quotes.quoted_at') }} as hour
+            from quotes
+            where quotes.book = any({{ uncounted_books() }})
 
         ),
 

@@ -12,6 +12,7 @@ from loader.warehouse.text import plain, printable, shortened
 _REASONS = {
     "calm": "the spread is back below",
     "blind": "no more quotes came in: what the spread does now is not known",
+    "unwatched": "nobody watches the book for this threshold any more",
 }
 _NOT_KNOWN = "not known"
 # Of the names in a title: the rest is in the message.
@@ -78,6 +79,8 @@ def _what(notice: Notice) -> str:
         return f"spread is no longer above {lowest}"
     if reason == "blind":
         return f"no quotes, so no longer known to be above {lowest}"
+    if reason == "unwatched":
+        return f"no longer watched for {lowest}"
     return f"no longer an alert: {reason}"
 
 

@@ -92,12 +92,12 @@ def _after(warehouse: Warehouse, size: int, runs: int) -> tuple[float, list[dict
     warehouse.dbt("seed")
     extend(warehouse, 0, size)
     psql(warehouse, "vacuum analyze raw.bitso_tickers")
-    whole = sum(_models(warehouse).values())
+    whole = sum(seconds_by_model(warehouse).values())
     psql(warehouse, "vacuum analyze")
     taken = []
     for number in range(runs + 1):
         extend(warehouse, size + number * NEW_ROWS, NEW_ROWS)
-        taken.append(_models(warehouse))
+        taken.append(seconds_by_model(warehouse))
     # the first one finds nothing in memory
     return whole, taken[1:]
 
@@ -283,23 +283,23 @@ def extend(warehouse: Warehouse, first: int, rows: int) -> None:
     )  # fmt: skip
 
 
-def _dbt(warehouse: Warehouse) -> Path:
+def _dbt(warehouse: Warehouse, *options: str) -> Path:
     """Run the market models, however long they take; where dbt wrote what it did."""
     target = warehouse.directory / "dbt_target"
     subprocess.run(
         [
             SCRIPTS / "dbt", "--quiet", "run", "--select", "+marts.spread",
             "--project-dir", PROJECT_ROOT / "dbt_project", "--target-path", target,
-            "--log-path", warehouse.directory / "dbt_logs",
+            "--log-path", warehouse.directory / "dbt_logs", *options,
         ],
         check=True,
     )  # fmt: skip
     return target
 
 
-def _models(warehouse: Warehouse) -> dict[str, float]:
+def seconds_by_model(warehouse: Warehouse, *options: str) -> dict[str, float]:
     """The seconds that each model took; views, which read nothing while they are made, aside."""
-    target = _dbt(warehouse)
+    target = _dbt(warehouse, *options)
     made = json.loads((target / "manifest.json").read_text())["nodes"]
     written = json.loads((target / "run_results.json").read_text())
     return {

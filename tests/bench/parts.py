@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench import alerts, answers, files, growth, lake, load, market, stream, wire
+from tests.bench import (
+    alerts, answers, files, growth, lake, load, market, settings, stream, wire,
+)  # fmt: skip
 from tests.bench.figures import Table
 
 Scale = Mapping[str, int]
@@ -145,6 +147,10 @@ PARTS: tuple[Part, ...] = (
         "market", "recordings against others, models after ever more history", market.market,
         full={"rows": 1_000_000, "least": 100_000, "most": 10_000_000, "runs": 5},
         quick={"rows": 5_000, "least": 5_000, "most": 20_000, "runs": 1},
+    ),
+    Baseline(
+        "settings", "a new threshold or book, against all made anew", settings.settings,
+        full={"rows": 10_000_000, "runs": 3}, quick={"rows": 50_000, "runs": 1},
     ),
 )  # fmt: skip
 NAMES = [part.name for part in PARTS]

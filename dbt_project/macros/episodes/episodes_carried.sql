@@ -1,30 +1,37 @@
 {#
     The episodes that were open when a range began, as they were then: what
-    spread_episodes takes as `carried`. CTE `carried`, from CTEs `ranges` and
-    `quotes`, for the table of the episodes.
+    spread_episodes takes as `carried`. CTE `carried`, from CTEs
+    `range_thresholds` and `quotes`, for the table of the episodes.
 #}
 {% macro episodes_carried() %}
     entering as (
 
         select
             known.*,
-            ranges.range_start,
-            {{ start_of('hour', 'known.opened_at') }}
-            + interval '1 hour' as first_full_hour
+            range_thresholds.range_start,
+            range_thresholds.min_observations,
+            case
+                when range_thresholds.is_watched
+                    then {{ start_of('hour', 'known.opened_at') }}
+                        + interval '1 hour'
+                else range_thresholds.range_start
+            end as first_full_hour
         from {{ this }} as known
-        inner join ranges
+        inner join range_thresholds
             on
-                known.book = ranges.book
-                and known.opened_at < ranges.range_start
+                known.book = range_thresholds.book
+                and known.threshold_pct = range_thresholds.threshold_pct
+                and known.opened_at < range_thresholds.range_start
                 and (
                     known.closed_at is null
-                    or known.closed_at >= ranges.range_start
+                    or known.closed_at >= range_thresholds.range_start
                 )
 
     ),
 
     -- What an episode amounted to when the range began: the rest of its first
     -- hour quote by quote, full hours as counted, so that a long one is cheap.
+    -- Of a threshold that is gone no hours are counted any more.
     entering_parts as (
 
         select
@@ -105,11 +112,7 @@
                 entering.book = entering_summed.book
                 and entering.range_start = entering_summed.range_start
                 and entering.threshold_pct = entering_summed.threshold_pct
-        inner join {{ ref('book_thresholds') }} as thresholds
-            on
-                entering.book = thresholds.book
-                and entering.threshold_pct = thresholds.threshold_pct
-        where entering_summed.observations >= thresholds.min_observations
+        where entering_summed.observations >= entering.min_observations
 
     )
 {% endmacro %}

@@ -1,8 +1,24 @@
 {#
-    When and why each episode has ended, if it has. CTE `episodes`, from a CTE
-    `gathered`; as_of as in spread_episodes.
+    When and why each episode has ended, if it has. What is open of a threshold
+    that is not watched any more ends with its last observation; what had ended
+    before goes. CTE `episodes`, from CTEs `gathered` and `seen`; as_of as in
+    spread_episodes.
 #}
 {% macro episodes_ended(as_of) %}
+    -- When the next observation came, or else until when none has come. What is
+    -- not watched is judged by what has been seen, so that its end stays.
+    gathered_as_of as (
+
+        select
+            gathered.*,
+            coalesce(gathered.next_at, case
+                when gathered.is_watched then {{ as_of }}
+                else (select seen.seen_until from seen)
+            end) as known_until
+        from gathered
+
+    ),
+
     episodes as (
 
         select
@@ -15,8 +31,11 @@
             case
                 when gathered.next_at <= gathered.blind_at
                     then gathered.next_at
-                when coalesce(gathered.next_at, {{ as_of }}) > gathered.blind_at
+                when gathered.known_until > gathered.blind_at
                     then gathered.blind_at
+                when not gathered.is_watched
+                    then gathered.last_observed_at
+                        + interval '1 microsecond'
             end as closed_at,
             gathered.last_observed_at,
             gathered.blind_at,
@@ -25,8 +44,9 @@
             case
                 when gathered.next_at <= gathered.blind_at
                     then 'calm'
-                when coalesce(gathered.next_at, {{ as_of }}) > gathered.blind_at
+                when gathered.known_until > gathered.blind_at
                     then 'blind'
+                when not gathered.is_watched then 'unwatched'
             end as close_reason,
             gathered.channels,
 
@@ -37,7 +57,13 @@
             cast(gathered.peak_spread as numeric(56, 12)) as peak_spread,
             gathered.observations,
             gathered.breaches
-        from gathered
+        from gathered_as_of as gathered
+        where
+            gathered.is_watched
+            or (
+                gathered.next_at is null
+                and (gathered.known_until > gathered.blind_at) is not true
+            )
 
     )
 {% endmacro %}

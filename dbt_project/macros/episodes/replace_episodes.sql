@@ -1,20 +1,24 @@
 {#
     Incremental strategy of spread_alerts: the episodes that reach into a range
-    that was judged anew make room for those of the new judgement. What has not
-    changed stays as it is.
+    that was judged anew make room for those of the new judgement, and those of
+    a threshold that is gone for the one that was open. What has not changed
+    stays as it is.
 #}
 {% macro get_incremental_replace_episodes_sql(arg_dict) %}
     with
 
+    {{ thresholds_to_judge() }},
+
     {{ spread_ranges() }}
 
     delete from {{ arg_dict['target_relation'] }} as known
-    using ranges
+    using range_thresholds as judged_by
     where
-        known.book = ranges.book
-        and known.opened_at < ranges.range_end
+        known.book = judged_by.book
+        and known.threshold_pct = judged_by.threshold_pct
+        and known.opened_at < judged_by.range_end
         and (
-            known.closed_at is null or known.closed_at >= ranges.range_start
+            known.closed_at is null or known.closed_at >= judged_by.range_start
         )
         and not exists (
             select 1
@@ -23,6 +27,17 @@
                 ({{ column_list(arg_dict, 'judged.') }})
                 is not distinct from ({{ column_list(arg_dict, 'known.') }})
         );
+
+    with
+
+    {{ thresholds_to_judge() }}
+
+    delete from {{ arg_dict['target_relation'] }} as known
+    using thresholds
+    where
+        known.book = thresholds.book
+        and known.threshold_pct = thresholds.threshold_pct
+        and not thresholds.is_watched;
 
     insert into {{ arg_dict['target_relation'] }} ({{ column_list(arg_dict) }})
     select {{ column_list(arg_dict) }} from {{ arg_dict['temp_relation'] }}

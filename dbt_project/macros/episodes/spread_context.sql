@@ -1,7 +1,7 @@
 {#
     Before ranges that begin in the middle of the quotes: the last primary
     quotes, as many as can matter. CTE `context`, from a CTE `ranges` of book
-    and range_start.
+    and range_start, and a CTE `thresholds`.
 #}
 {% macro spread_context() %}
     context as (
@@ -30,7 +30,7 @@
                 order by quotes.quoted_at desc
                 limit (
                     select greatest(max(thresholds.min_observations) - 1, 1)
-                    from {{ ref('book_thresholds') }} as thresholds
+                    from thresholds
                 )
             ) as before_range
 

@@ -13,6 +13,9 @@
         context_rank. Of each range all observations, and before them, as
         context, the last ones before it, ranked from its start backwards. A
         book is observed once an instant.
+    range_thresholds: a CTE, of each range the thresholds that it is judged for:
+        book, range_start and the columns of thresholds_to_judge.
+    seen: a CTE of one row, seen_until: the latest observation of any book.
     carried: book, range_start, threshold_pct, opened_at, opening_bid,
         opening_ask, opening_spread, peak_spread, observations, breaches. Of
         each range the episodes that were open when it began, as they were.

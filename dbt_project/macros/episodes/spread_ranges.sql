@@ -3,7 +3,9 @@
     CTEs that end in `ranges`: from each touched hour to the end of the next
     one after it in which all was calm, for there every episode has ended,
     whatever was before. Open episodes are looked at again because time passes
-    for them also without an observation.
+    for them also without an observation. A threshold that is new is judged in a
+    range of its own, which is all of its book's history: CTE
+    `range_thresholds` says which are judged in which. From a CTE `thresholds`.
 #}
 {% macro spread_ranges() %}
     touched_hours as (
@@ -41,7 +43,8 @@
         select
             thresholds.book,
             min(thresholds.close_below_pct) as close_below_pct
-        from {{ ref('book_thresholds') }} as thresholds
+        from thresholds
+        where not thresholds.is_new
         group by thresholds.book
 
     ),
@@ -88,6 +91,27 @@
             lower(merged_ranges.merged_range) as range_start,
             coalesce(upper(merged_ranges.merged_range), 'infinity') as range_end
         from merged_ranges
+        union all
+        select distinct
+            thresholds.book,
+            timestamptz '-infinity' as range_start,
+            timestamptz 'infinity' as range_end
+        from thresholds
+        where thresholds.is_new
+
+    ),
+
+    range_thresholds as (
+
+        select
+            thresholds.*,
+            ranges.range_start,
+            ranges.range_end
+        from ranges
+        inner join thresholds
+            on
+                ranges.book = thresholds.book
+                and thresholds.is_new = (ranges.range_start = '-infinity')
 
     )
 {% endmacro %}

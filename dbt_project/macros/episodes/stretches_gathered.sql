@@ -9,6 +9,7 @@
             bounded.book,
             bounded.threshold_pct,
             bounded.channels,
+            bounded.is_watched,
             min(case
                 when bounded.is_carried then bounded.carried_opened_at
                 else bounded.observed_at
@@ -58,7 +59,8 @@
             bounded.range_start,
             bounded.threshold_pct,
             bounded.stretch,
-            bounded.channels
+            bounded.channels,
+            bounded.is_watched
 
     )
 {% endmacro %}

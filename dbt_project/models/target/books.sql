@@ -14,6 +14,9 @@
     ~ ref('stg_bitso__books')
 ) %}
 
+-- depends_on: {{ ref('book_aliases') }}
+-- depends_on: {{ ref('stg_pipeline__aliases_taken_in') }}
+
 with
 
 catalogues as (
@@ -43,6 +46,22 @@ mentions as (
         cast(null as timestamptz) as first_seen,
         cast(null as timestamptz) as last_seen
     from received_quotes
+    {% if has_changed_aliases() %}
+        -- `quotes` reads all that was imported of these once more.
+        union all
+        select distinct
+            imported.book,
+            cast(null as timestamptz) as first_seen,
+            cast(null as timestamptz) as last_seen
+        from {{ ref('received_quotes') }} as imported
+        where
+            imported.feed = 'lake'
+            and imported.book = any({{ renamed_books() }})
+            and imported.run_id in (
+                select finished_runs.run_id
+                from {{ ref('stg_pipeline__finished_runs') }} as finished_runs
+            )
+    {% endif %}
     {% if is_incremental() %}
         union all
         select

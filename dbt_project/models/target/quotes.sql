@@ -4,8 +4,16 @@
         incremental_strategy='upsert',
         unique_key=['book', 'quoted_at', 'feed', 'bid', 'ask'],
         indexes=[{'columns': ['changed_in']}],
-        pre_hook=["{{ lock_cuts() }}", "{{ forget_replayed('quoted_at') }}"],
-        post_hook="{{ remember_progress('quotes') }}",
+        pre_hook=[
+            "{{ lock_cuts() }}",
+            "{{ forget_replayed('quoted_at') }}",
+            "{{ forget_renamed_quotes() }}",
+        ],
+        post_hook=[
+            "{{ remember_progress('quotes') }}",
+            "{{ forget_renamed_books() }}",
+            "{{ remember_aliases() }}",
+        ],
     )
 }}
 
@@ -18,6 +26,7 @@
 
 -- Its foreign key holds while it runs: the books come first.
 -- depends_on: {{ ref('books') }}
+-- depends_on: {{ ref('stg_lake__spread_observations') }}
 
 with
 
@@ -25,6 +34,17 @@ received_quotes as (
 
     select * from {{ ref('received_quotes') }}
     where {{ is_pending('run_id', 'quotes', 'quoted_at') }}
+    {% if has_changed_aliases() %}
+        union all
+        select * from {{ ref('received_quotes') }}
+        where
+            feed = 'lake'
+            and book = any({{ renamed_books() }})
+            and run_id in (
+                select finished_runs.run_id
+                from {{ ref('stg_pipeline__finished_runs') }} as finished_runs
+            )
+    {% endif %}
 
 ),
 

@@ -1,7 +1,7 @@
 """The volumes of an exchange: of two looks at one instant the same one decides in any order."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from psycopg2.extensions import adapt
 
@@ -43,7 +43,9 @@ def test_two_payloads_of_one_instant_in_any_order(warehouse: Warehouse) -> None:
     assert market.digests(warehouse, ["marts.exchange_volumes"]) == made
 
 
-def load(warehouse: Warehouse, looks: list[tuple[object, list[tuple[str, object]]]]) -> None:
+def load(
+    warehouse: Warehouse, looks: list[tuple[datetime, list[tuple[str, dict[str, object]]]]]
+) -> None:
     """Payloads as one run, and the models after it."""
     run_id = market.open_run(warehouse, "exchange-volumes")
     warehouse.rows("select raw.ensure_day('coincap_exchanges', %s)", START.date())

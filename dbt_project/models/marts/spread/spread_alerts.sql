@@ -5,9 +5,15 @@
         unique_key=['book', 'threshold_pct', 'opened_at'],
         indexes=[{'columns': ['closed_at']}],
         pre_hook="{{ lock_cuts(shared=true) }}",
-        post_hook="{{ remember_progress(
-            'spread_alerts', ['quotes'], spread_settings(), latest_quoted_at()
-        ) }}",
+        post_hook=[
+            "{{ remember_progress(
+                'spread_alerts', ['quotes'], spread_settings(),
+                latest_quoted_at()
+            ) }}",
+            "{{ remember_thresholds(
+                'spread_alerts', ref('book_thresholds')
+            ) }}",
+        ],
     )
 }}
 
@@ -36,83 +42,62 @@ seen as (
 
 ),
 
-{% if is_incremental() %}
+{{ thresholds_to_judge() }},
 
-    {{ spread_ranges() }},
-
-    {{ spread_context() }},
-
-    observations as (
-
-        select
-            ranges.book,
-            ranges.range_start,
-            quotes_of_range.quoted_at as observed_at,
-            quotes_of_range.feed,
-            quotes_of_range.bid,
-            quotes_of_range.ask,
-            quotes_of_range.spread,
-            cast(null as bigint) as context_rank
-        from ranges
-        cross join
-            lateral (
-                select quotes.*
-                from quotes
-                where
-                    quotes.book = ranges.book
-                    and quotes.quoted_at >= ranges.range_start
-                    and quotes.quoted_at < ranges.range_end
-                    and quotes.is_primary
-                order by quotes.quoted_at
-                offset 0
-            ) as quotes_of_range
-        union all
-        select * from context
-
-    ),
-
-    {{ episodes_carried() }},
-
-{% else %}
-
-    observations as (
-
-        select
-            quotes.book,
-            quotes.quoted_at as observed_at,
-            quotes.feed,
-            quotes.bid,
-            quotes.ask,
-            quotes.spread,
-            cast(null as bigint) as context_rank,
-            timestamptz '-infinity' as range_start
-        from quotes
-        where quotes.is_primary
-
-    ),
-
-    carried as (
-
-        select
-            observations.book,
-            observations.range_start,
-            cast(null as numeric) as threshold_pct,
-            observations.observed_at as opened_at,
-            observations.bid as opening_bid,
-            observations.ask as opening_ask,
-            observations.spread as opening_spread,
-            observations.spread as peak_spread,
-            cast(null as bigint) as observations,
-            cast(null as bigint) as breaches
-        from observations
-        where false
-
-    ),
-
-{% endif %}
+{{ observations_to_judge() }},
 
 {{ spread_episodes(
     'observations', 'carried', '(select seen.seen_until from seen)'
-) }}
+) }},
 
-select * from episodes
+-- What closed because nobody watched for it any more is not told by quotes and
+-- thresholds: a full refresh has it from the table as it was.
+all_episodes as (
+
+    select
+        episodes.book,
+        episodes.threshold_pct,
+        episodes.opened_at,
+        episodes.closed_at,
+        episodes.last_observed_at,
+        episodes.blind_at,
+        episodes.close_reason,
+        episodes.channels,
+        episodes.opening_bid,
+        episodes.opening_ask,
+        episodes.opening_spread,
+        episodes.peak_spread,
+        episodes.observations,
+        episodes.breaches
+    from episodes
+    {% if is_made_anew() %}
+        union all
+        select
+            known.book,
+            known.threshold_pct,
+            known.opened_at,
+            known.closed_at,
+            known.last_observed_at,
+            known.blind_at,
+            known.close_reason,
+            known.channels,
+            known.opening_bid,
+            known.opening_ask,
+            known.opening_spread,
+            known.peak_spread,
+            known.observations,
+            known.breaches
+        from {{ this }} as known
+        where
+            known.close_reason = 'unwatched'
+            and not exists (
+                select 1 from thresholds
+                where
+                    thresholds.book = known.book
+                    and thresholds.threshold_pct = known.threshold_pct
+            )
+    {% endif %}
+
+)
+
+select * from all_episodes

@@ -38,16 +38,9 @@ fresh_quotes as (
 
 {{ quotes_ranked('fresh_quotes') }},
 
--- After everything that is modelled.
-ranges as (
+{{ thresholds_to_judge() }},
 
-    select
-        books.book,
-        modelled.modelled_until + interval '1 microsecond' as range_start
-    from books
-    cross join modelled
-
-),
+{{ ranges_since_modelled() }},
 
 {{ spread_context() }},
 
@@ -70,7 +63,7 @@ observations as (
 
 ),
 
-carried as (
+carried as materialized (
 
     select
         alerts.*,

@@ -2,17 +2,24 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key=['book', 'hour'],
+        unique_key=['book', 'hour', 'threshold_pct'],
         pre_hook=[
             "{{ keep_to_contract() }}",
             "{{ lock_cuts(shared=true) }}",
             "{{ forget_replayed('hour') }}",
+            "{{ forget_uncounted_books() }}",
         ],
-        post_hook="{{ remember_progress(
-            'spread_hourly',
-            ['quotes', 'observation_coverage'],
-            hourly_settings()
-        ) }}",
+        post_hook=[
+            "{{ remember_progress(
+                'spread_hourly',
+                ['quotes', 'observation_coverage'],
+                hourly_settings()
+            ) }}",
+            "{{ forget_gone_thresholds() }}",
+            "{{ remember_thresholds(
+                'spread_hourly', counted_thresholds()
+            ) }}",
+        ],
     )
 }}
 
@@ -79,23 +86,15 @@ covered_hours as (
 
 breaches_counted as (
 
-    select
-        primary_quotes.book,
-        primary_quotes.hour,
-        thresholds.threshold_pct,
-        count(*) as breaches
-    from primary_quotes
-    cross join thresholds
-    where
-        {{ function('is_above') }}(
-            primary_quotes.bid,
-            primary_quotes.ask,
-            thresholds.threshold_pct
-        )
-    group by
-        primary_quotes.book, primary_quotes.hour, thresholds.threshold_pct
+    {{ breaches_by_hour('primary_quotes', 'thresholds') }}
 
 ),
+
+{% if has_uncounted_thresholds() %}
+
+    {{ hours_of_uncounted_thresholds() }},
+
+{% endif %}
 
 hours_by_threshold as (
 
@@ -117,6 +116,18 @@ hours_by_threshold as (
             covered_hours.book = breaches_counted.book
             and covered_hours.hour = breaches_counted.hour
             and thresholds.threshold_pct = breaches_counted.threshold_pct
+    {% if has_uncounted_thresholds() %}
+        union all
+        select
+            uncounted_hours.book,
+            uncounted_hours.hour,
+            uncounted_hours.threshold_pct,
+            uncounted_hours.observations,
+            uncounted_hours.peak_spread,
+            uncounted_hours.coverage,
+            uncounted_hours.breaches
+        from uncounted_hours
+    {% endif %}
 
 )
 

@@ -10,6 +10,11 @@
     )
 }}
 
+-- Settings that are refused stop a run before it takes anything in.
+-- depends_on: {{ ref('book_aliases') }}
+-- depends_on: {{ ref('feeds') }}
+-- depends_on: {{ ref('spread_thresholds') }}
+
 with
 
 published_snapshots as (

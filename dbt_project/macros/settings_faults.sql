@@ -1,0 +1,121 @@
+{# What is wrong with the rows of a seed, a select of `fault`. #}
+{% macro settings_faults(name, rows) %}
+    with
+
+    -- As values: what a text is cast to must not be seen before it is asked.
+    settings as materialized (
+
+        select *
+        from ({{ rows }}) as rows (
+            {{ checked_settings()[name] | join(', ') }}
+        )
+
+    ),
+
+    {% if name == 'spread_thresholds' %}
+
+        verdicts as (
+
+            select
+                concat_ws(' ', settings.book, settings.threshold_pct, '%')
+                    as which,
+                case
+                    when settings.book is null or settings.channel is null
+                        then 'book or channel is missing'
+                    when not {{ is_percentage('settings.threshold_pct') }}
+                        then 'threshold_pct is no number from 0 on'
+                    when settings.close_below_pct is null
+                        then null
+                    when not {{ is_percentage('settings.close_below_pct') }}
+                        then 'close_below_pct is no number from 0 on: '
+                            || settings.close_below_pct
+                    when
+                        cast(settings.close_below_pct as numeric)
+                        > cast(settings.threshold_pct as numeric)
+                        then 'close_below_pct is above the threshold: '
+                            || settings.close_below_pct
+                end as fault
+            from settings
+            union all
+            select
+                concat_ws(' ', settings.book, settings.threshold_pct, '%')
+                    as which,
+                'min_observations is no whole number from 1 on: '
+                || settings.min_observations as fault
+            from settings
+            where
+                settings.min_observations is not null
+                and not {{ is_count('settings.min_observations') }}
+
+        )
+
+    {% elif name == 'feeds' %}
+
+        verdicts as (
+
+            select
+                settings.feed as which,
+                'interval_seconds is no whole number from 1 on: '
+                || coalesce(settings.interval_seconds, 'missing') as fault
+            from settings
+            where not {{ is_count('settings.interval_seconds') }}
+
+        )
+
+    {% else %}
+
+        {% set books = adapter.get_relation(
+            target.database, 'target', 'books'
+        ) %}
+
+        -- Before the first run has made the table, as the catalogues have them.
+        verdicts as (
+
+            select
+                settings.alias as which,
+                'hides the book of that name, which Bitso lists' as fault
+            from settings
+            where
+                lower(settings.alias) in (
+                    {% if books %}
+                        select listed.book
+                        from {{ books }} as listed
+                        where listed.first_seen is not null
+                    {% else %}
+                        select listed.book
+                        from raw.bitso_books as listed
+                    {% endif %}
+                )
+                and lower(settings.alias) <> lower(settings.book)
+
+        )
+
+    {% endif %}
+
+    select concat_ws(': ', verdicts.which, verdicts.fault) as fault
+    from verdicts
+    where verdicts.fault is not null
+    order by fault
+{% endmacro %}
+
+
+{# Whether a text is a number from 0 on that a threshold can be. #}
+{% macro is_percentage(text) -%}
+    case
+        when pg_input_is_valid({{ text }}, 'numeric(18, 12)')
+            then
+                cast({{ text }} as numeric) >= 0
+                and cast({{ text }} as numeric) <> 'NaN'
+        else false
+    end
+{%- endmacro %}
+
+
+{# Whether a text is a whole number from 1 on. #}
+{% macro is_count(text) -%}
+    case
+        when pg_input_is_valid({{ text }}, 'integer')
+            then cast({{ text }} as integer) >= 1
+        else false
+    end
+{%- endmacro %}
