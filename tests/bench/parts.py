@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import (
-    alerts, answers, files, growth, lake, load, market, settings, stream, wire,
+    alerts,
+    answers,
+    files,
+    growth,
+    lake,
+    load,
+    market,
+    settings,
+    stream,
+    wire,
 )  # fmt: skip
 from tests.bench.figures import Table
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.operations.dbt import _complaint
+from loader.operations.dbt import _complaints
 from loader.warehouse.settings import PROJECT_ROOT
 from tests import market
 from tests.conftest import Warehouse
@@ -61,7 +61,7 @@ def build(warehouse: Warehouse, project: Path, *options: str) -> tuple[int, str]
         "--project-dir", str(project / "dbt_project"), *options, COVERAGE_PROCESS_CONFIG="",
     )  # fmt: skip
     lines = [line[10:].strip() if line[2:3] == ":" else line for line in done.stdout.splitlines()]
-    return done.returncode, _complaint(lines)
+    return done.returncode, next(_complaints(lines), "")
 
 
 def list_book(warehouse: Warehouse, book: str) -> None:

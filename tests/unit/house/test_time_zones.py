@@ -23,7 +23,8 @@ ZONED = re.compile(r"at\s+time\s+zone|::timestamp\b|\btimestamptz\s+'[^']*[+]00'
 PARTS = r"(century|decade|year|quarter|month|week|day|dow|isodow|doy|hour|minute)"
 # Dates and texts, which are the same in every zone.
 DATES = re.compile(
-    r":(from|to|day)|%\(day\)s|day|from_text|to_text|[\w.]+_date|to_date\(.*\)|cast\(day as timestamp\)"
+    r":(from|to|day)|%\(day\)s|day|from_text|to_text|[\w.]+_date|to_date\(.*\)"
+    r"|cast\(day as timestamp\)"
     # what is made of a date is looked at by itself
     r"|.*\bcast\(.*",
     re.DOTALL,
