@@ -26,13 +26,13 @@ dropped as (
 partitions as (
     select distinct
         raw.partition_of(
-            dropped.table_name, lower(dropped.dates) + days.passed
+            dropped.table_name, lower(dropped.dates) + passed.days
         ) as partition_name
     from dropped
     cross join
         lateral generate_series(
             0, upper(dropped.dates) - lower(dropped.dates) - 1
-        ) as days (passed)
+        ) as passed (days)
 )
 
 select partition_name from partitions

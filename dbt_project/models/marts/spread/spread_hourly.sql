@@ -5,20 +5,16 @@
         unique_key=['book', 'hour', 'threshold_pct'],
         pre_hook=[
             "{{ keep_to_contract() }}",
-            "{{ lock_cuts(shared=true) }}",
-            "{{ forget_replayed('hour') }}",
+            "{{ lock_cuts(shared=true) }}", "{{ forget_replayed('hour') }}",
             "{{ forget_uncounted_books() }}",
         ],
         post_hook=[
             "{{ remember_progress(
-                'spread_hourly',
-                ['quotes', 'observation_coverage'],
+                'spread_hourly', ['quotes', 'observation_coverage'],
                 hourly_settings()
             ) }}",
             "{{ forget_gone_thresholds() }}",
-            "{{ remember_thresholds(
-                'spread_hourly', counted_thresholds()
-            ) }}",
+            "{{ remember_thresholds('spread_hourly', counted_thresholds()) }}",
         ],
     )
 }}

@@ -76,18 +76,6 @@ settled as (
 
 ),
 
--- What has been folded is known already, or no more: then raw still names it.
-folded_runs as (
-
-    select
-        generate_series(
-            lower(folded.run_ids), upper(folded.run_ids) - 1
-        ) as run_id
-    from {{ ref('stg_pipeline__folded_runs') }} as folded
-    where not {{ is_incremental() | lower }}
-
-),
-
 new_runs as (
 
     select
@@ -122,12 +110,16 @@ all_new_runs as (
         new_runs.cut
     from new_runs
     union all
+    -- What has been folded is known already, or no more: then raw still has it.
     select
-        folded_runs.run_id,
+        generate_series(
+            lower(folded.run_ids), upper(folded.run_ids) - 1
+        ) as run_id,
         settled.settled_below,
         1 as cut
-    from folded_runs
+    from {{ ref('stg_pipeline__folded_runs') }} as folded
     cross join settled
+    where not {{ is_incremental() | lower }}
 
 )
 
