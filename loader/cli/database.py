@@ -8,7 +8,8 @@ def init() -> None:
     """Bring schema, roles and dbt's profile up to date; start the database if it is embedded."""
     from contextlib import closing
 
-    from loader.operations.dbt import provide_functions
+    from loader.operations.transform import renew
+    from loader.warehouse.errors import WarehouseError
     from loader.warehouse.postgres import logins, roles
     from loader.warehouse.postgres.connection import connect, endpoint
     from loader.warehouse.postgres.migrate import migrate
@@ -25,7 +26,12 @@ def init() -> None:
         click.echo(told)
     where = endpoint()
     write_profile(get_settings().profiles_dir, where, with_role=problem is None)
-    provide_functions()
+    try:
+        if run := renew():
+            click.echo(f"built anew what another version had built (run {run.run_id})")
+    except WarehouseError as error:
+        # What stands stays as it is, and answers; the next transform tries again.
+        click.echo(f"the models are still those of another version: {error}", err=True)
     click.echo(f"ready: {where.user}@{where.host}:{where.port}/{where.db}")
 
 

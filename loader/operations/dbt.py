@@ -4,10 +4,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 
 from loader.warehouse.errors import TerminalError, TransientError
-from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 # dbt puts the time in front of its lines.
@@ -57,18 +55,3 @@ def _complaints(lines: Iterable[str]) -> Iterator[str]:
     for line in left:
         if _ERROR.match(line):
             yield f"{line}: {next(left, '')}"
-
-
-def provide_functions() -> None:
-    """Make the functions that questions call, where an older version has built the models.
-
-    dbt makes them at the start of each run: until the next one questions would fail.
-    """
-    with closing(connect("transformer")) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "select to_regclass('marts.book_names') is not null "
-            "and to_regproc('marts.book_named') is null"
-        )
-        [(are_missing,)] = cursor.fetchall()
-    if are_missing:
-        run_dbt("--quiet", "run-operation", "make_functions")

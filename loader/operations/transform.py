@@ -1,6 +1,7 @@
 """`loader transform`: run dbt over what is new, or over a stretch of time once more."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger import builds
 from loader.warehouse.ledger.partitions import dropped_within
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.postgres.connection import transaction
+from loader.warehouse.postgres.connection import connect, transaction
 
 JOB = "transform"
 # The nightly build is a job of its own in the ledger, so that `loader status` can tell both.
@@ -59,6 +60,17 @@ def transform(
             built = replace(now, standing=builds.standing(cursor))
         run.detail[builds.BUILT] = built.as_json()
     return run
+
+
+def renew() -> LedgerRun | None:
+    """After an upgrade: build what stands of another version; None where nothing does.
+
+    Questions come with the version, and may ask what only its models have.
+    """
+    with closing(connect("transformer")) as connection, transaction(connection) as cursor:
+        stands = builds.have_models(cursor)
+        project = builds.project_built(cursor, (JOB, WITH_TESTS))
+    return transform() if stands and project != whats_new.project() else None
 
 
 def _compared(connection: Connection, run: LedgerRun) -> tuple[BuiltFrom, tuple[str, ...]]:

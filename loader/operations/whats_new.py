@@ -47,7 +47,7 @@ class BuiltFrom:
 def found(cursor: Any, last: BuiltFrom | None) -> BuiltFrom:
     """What a build would be made from at this moment."""
     return BuiltFrom(
-        project_digest(DBT_PROJECT, SEEDS),
+        project(),
         builds.current_snapshots(cursor),
         builds.runs_seen(cursor, last.runs.settled_below if last else 0),
         builds.standing(cursor),
@@ -78,6 +78,11 @@ def _market(news: News) -> tuple[str, ...]:
         # What there is to say of a few models is on stderr; the last whole build wrote the rest.
         "--no-write-json", "--log-level-file", "none",
     )  # fmt: skip
+
+
+def project() -> str:
+    """A digest of this version's project, with its seeds."""
+    return project_digest(DBT_PROJECT, SEEDS)
 
 
 def project_digest(*directories: Path) -> str:

@@ -46,6 +46,26 @@ def last_built(cursor: Any, jobs: Sequence[str], run_id: int) -> dict[str, Any] 
     return built if status in ("succeeded", "unchanged") else None
 
 
+def project_built(cursor: Any, jobs: Sequence[str]) -> str | None:
+    """The project that the last good build was made from; None where none has noted it."""
+    cursor.execute(
+        "select detail -> %(built)s ->> 'project' from ops.runs "
+        "where job = any(%(jobs)s) and detail ? %(built)s order by run_id desc limit 1",
+        {"built": BUILT, "jobs": list(jobs)},
+    )
+    return next((project for (project,) in cursor), None)
+
+
+def have_models(cursor: Any) -> bool:
+    """Whether dbt has made any marts."""
+    cursor.execute(
+        "select exists (select from pg_class "
+        "where relnamespace = to_regnamespace('marts') and relkind in ('r', 'p', 'v'))"
+    )
+    [(are_there,)] = cursor.fetchall()
+    return bool(are_there)
+
+
 def runs_seen(cursor: Any, settled_below: int = 0) -> RunsSeen:
     """The runs that have ended by now; those below `settled_below` are known to have."""
     cursor.execute(statement(__package__, "runs_seen"), {"settled_below": settled_below})

@@ -175,7 +175,7 @@ def test_init_closes_what_the_version_before_left_open(seeded: Warehouse) -> Non
     seeded.rows("update reference.spread_thresholds set book = 'eth_mxn'")
     seeded.rows("delete from staging.stg_pipeline__thresholds_taken_in")
     seeded.rows("delete from ops.migrations where name like '0017%'")
-    assert seeded.call("loader", "init").returncode == 0
+    assert any(name.startswith("0017") for name in migrate())
     ends = (
         "select book, opened_at, closed_at, close_reason from marts.spread_alerts "
         "where threshold_pct = 0.5 order by 1, 2"
