@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from loader.warehouse.postgres.migrate import migrate
 from tests import market
 from tests.conftest import Warehouse
 from tests.market import Quote
