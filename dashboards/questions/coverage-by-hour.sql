@@ -40,8 +40,15 @@ final as (
         trim_scale(round(coverage * 100, 2)) as coverage_pct
     from hours
     where
-        cast(:book as text) is null
-        or book = (select named.book from marts.book_named(:book) as named)
+        (
+            cast(:book as text) is null
+            or book = (select named.book from marts.book_named(:book) as named)
+        )
+        -- Where it is known of none, there is nothing to draw.
+        and exists (
+            select 1 from hours as known
+            where known.coverage is not null
+        )
 )
 
 select * from final

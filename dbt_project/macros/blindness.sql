@@ -21,14 +21,15 @@
 
 
 {#
-    When a raw table saw the book of `watched` last: not max(), for which Postgres would read all
-    that there is of the book.
+    When a raw table saw the book of `watched` last: not max(), for which
+    Postgres would read all that there is of the book. The length is that of
+    the index.
 #}
 {% macro last_received(raw_table) -%}
     (
         select received.received_at
         from {{ raw_table }} as received
-        where received.book = watched.book
+        where received.book = watched.book and length(received.book) <= 300
         order by received.received_at desc
         limit 1
     )

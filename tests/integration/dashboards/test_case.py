@@ -18,7 +18,7 @@ ASKED = [
     for parameter in KNOWN
     if parameter in question.parameters
 ]
-NOTHING_IN_THE_SAMPLE = {"observation-coverage", "open-alerts"}
+NOTHING_IN_THE_SAMPLE = {"open-alerts"}
 # Where a code is data, as it stood in a file: in capitals as well.
 IN_CAPITALS = (
     "update marts.daily_currency_flows set currency = upper(currency)",

@@ -19,6 +19,7 @@ from dashboards import preview
 from dashboards.definitions import Dashboard, load_dashboards, parse_dashboard
 from dashboards.questions import load_questions, parse_question
 from loader.warehouse.errors import TransientError
+from loader.warehouse.ledger import monitored
 from tests import market
 from tests.conftest import Server, Warehouse
 from tests.watch import Watch
@@ -41,6 +42,11 @@ def full(server: Server, sampled: Warehouse) -> Iterator[Warehouse]:
         for n in range(3)
     ]
     market.load(warehouse, wide)
+    minute = timedelta(minutes=1)
+    watched = monitored.Watch(
+        "ticker", minute, ("btc_mxn",), now - 30 * minute, now, is_recorded=True
+    )
+    market.watch(warehouse, watched)
     warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
     warehouse.rows(
         "update marts.exchange_volumes set exchange_name = %s where exchange_rank = 2", HOSTILE

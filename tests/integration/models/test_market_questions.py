@@ -269,8 +269,8 @@ def test_pipeline_runs(asked: Warehouse) -> None:
         "job", "started_at", "finished_at", "status", "rows_read", "rows_inserted",
         "rows_duplicate", "rows_quarantined",
     )  # fmt: skip
-    assert [row[0] for row in answer.rows] == ["tickers", "exchanges"]
-    assert ask("pipeline-runs", {"job": "exchanges"}).rows == answer.rows[1:]
+    assert [row[0] for row in answer.rows] == ["tickers", "replay", "exchanges"]
+    assert ask("pipeline-runs", {"job": "exchanges"}).rows == answer.rows[2:]
     assert ask("pipeline-runs", {"to": "2020-01-01"}).rows == []
     done = asked.run("dashboards", "ask", "pipeline-runs", "--format", "csv")
     assert done.stdout.splitlines()[1].split(",")[3] == "succeeded"

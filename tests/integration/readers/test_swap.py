@@ -40,7 +40,10 @@ _numbers = itertools.count()
 BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
 PATIENCE = "swap_patience_seconds"
 # What the loader did, and when.
-OF_THE_RUNS = {"marts.pipeline_runs", "marts.modelled_until", "marts.spread_alerts_live"}
+OF_THE_RUNS = {
+    "marts.alerts_judged", "marts.modelled_until", "marts.pipeline_runs",
+    "marts.pipeline_runs_by_day", "marts.spread_alerts_live",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +113,10 @@ CHANGED = [
     "comment on column target.quotes.bid is null",
     "comment on table reference.feeds is 'another one'",
     # A view that says something else, with the same columns, with more, with an option.
-    "create or replace view marts.reporting_settings as select 'UTC' as reporting_timezone",
+    (
+        "create or replace view marts.reporting_settings as "
+        "select 'UTC' as reporting_timezone, 7 as blind_after_seconds"
+    ),
     (
         "create or replace view marts.book_names as "
         "select book as book_name, book, 1 as one from target.books"

@@ -80,7 +80,10 @@ from ops.runs
 where monitored.run_id = runs.run_id and runs.status <> 'running';
 
 -- The newest row of a book, however long it has been silent, is one look in
--- each partition. New partitions get the index with the table's others.
-create index bitso_tickers_book on raw.bitso_tickers (book, received_at);
+-- each partition. New partitions get the index with the table's others. A name
+-- too long for an index is none of a book that anybody watches.
+create index bitso_tickers_book on raw.bitso_tickers (book, received_at)
+where length(book) <= 300;
 create index bitso_order_books_book
-on raw.bitso_order_books (book, received_at);
+on raw.bitso_order_books (book, received_at)
+where length(book) <= 300;
