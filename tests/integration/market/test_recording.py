@@ -320,7 +320,7 @@ def test_a_replay_killed_half_way_and_repeated_leaves_the_same_rows(
     assert warehouse.rows("select count(*) from raw.bitso_tickers") == [(0,)]
     assert warehouse.rows("select status from ops.runs") == [("running",)]
     [run] = try_until_done(
-        lambda: replay(file), AlreadyRunningError, "that Postgres notices the kill"
+        lambda: list(replay(file)), AlreadyRunningError, "that Postgres notices the kill"
     )
     assert counts(run) == (12_000, 12_000, 0, 0)
     assert warehouse.rows("select status, error from ops.runs order by run_id") == [
