@@ -87,6 +87,13 @@
                     {% endif %}
                 )
                 and lower(settings.alias) <> lower(settings.book)
+            union all
+            select
+                lower(settings.alias) as which,
+                'is the alias of ' || count(*) || ' books' as fault
+            from settings
+            group by lower(settings.alias)
+            having count(*) > 1
 
         )
 

@@ -60,9 +60,10 @@
             ~ types.get(name, adapter.convert_type(seeded, loop.index0))
         ) %}
     {% endfor %}
-    {% do run_query(
-        'create table ' ~ relation ~ ' (' ~ columns | join(', ') ~ ')'
-    ) %}
+    {# A statement, which begins the transaction also where no row follows. #}
+    {% call statement('seed') %}
+        create table {{ relation }} ({{ columns | join(', ') }})
+    {% endcall %}
     {% set places = ['%s'] * seeded.column_names | length %}
     {% for chunk in seeded.rows | batch(get_batch_size()) %}
         {% set values = [] %}

@@ -8,6 +8,17 @@
     )
 }}
 
+{% set markets = adapter.get_relation(
+    this.database, this.schema, 'markets'
+) if execute %}
+{% if markets %}
+    {% do assert_remembered(
+        "select 'markets' as origin, min(first_seen) as since from " ~ markets,
+        "select 'markets' as origin, min(received_at) as since from "
+        ~ ref('stg_coingecko__tickers')
+    ) %}
+{% endif %}
+
 with
 
 tickers as (

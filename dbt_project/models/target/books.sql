@@ -17,6 +17,18 @@
 -- depends_on: {{ ref('book_aliases') }}
 -- depends_on: {{ ref('stg_pipeline__aliases_taken_in') }}
 
+{% set quotes = adapter.get_relation(
+    this.database, this.schema, 'quotes'
+) if execute %}
+{% if quotes %}
+    {% do assert_remembered(
+        'select feed as origin, min(quoted_at) as since from '
+        ~ quotes ~ ' group by 1',
+        'select feed as origin, min(quoted_at) as since from '
+        ~ ref('received_quotes') ~ ' group by 1'
+    ) %}
+{% endif %}
+
 with
 
 catalogues as (

@@ -47,11 +47,14 @@ class Gap(NamedTuple):
 
 
 def last_watched(cursor: Any, feed: str) -> Watched | None:
-    """Where the account of a feed ends; None before its first second."""
+    """Where the account of a feed ends; None before its first second.
+
+    A recording is nobody's account: who polls today does not answer for the time since.
+    """
     cursor.execute(
         "select monitored_until, run_id, books, detail ? 'stopped' "
         "from ops.monitored inner join ops.runs using (run_id) "
-        "where feed = %s order by monitored_until desc, run_id desc limit 1",
+        "where feed = %s and not is_recorded order by monitored_until desc, run_id desc limit 1",
         (feed,),
     )
     row = cursor.fetchone()

@@ -14,6 +14,7 @@ from loader.market.polls import INTERVAL, account_for
 from loader.market.recording import replay
 from loader.market.rows import FEEDS, MarketRows
 from loader.warehouse.errors import RefusedError
+from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.runs import ledger_run
 from loader.warehouse.postgres.connection import connect
@@ -89,6 +90,17 @@ def test_polls_that_failed_are_the_cause_of_what_they_missed(warehouse: Warehous
         raise RefusedError("Bitso is down")
     poll("tickers", now, BOOKS, BOOKS)
     assert {cause for *_, cause in slots(warehouse, "ticker")} == {None, "failed"}
+
+
+def test_a_poll_does_not_answer_for_the_time_since_a_recording(warehouse: Warehouse) -> None:
+    recorded = Watch("ticker", timedelta(seconds=10), BOOKS, NOON, NOON + INTERVAL, True)
+    market.watch(warehouse, recorded)
+    later = NOON + timedelta(days=300)
+    poll("tickers", later, BOOKS, BOOKS)
+    assert warehouse.rows(
+        "select monitored_from, monitored_until from ops.monitored where not is_recorded"
+    ) == [(later, later + INTERVAL)]
+    assert warehouse.rows("select count(*) from ops.gaps") == [(0,)]
 
 
 def test_windows_are_the_account_of_the_polls(warehouse: Warehouse) -> None:

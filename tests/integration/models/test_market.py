@@ -326,9 +326,20 @@ def test_a_full_refresh_refuses_to_forget(watched: Warehouse) -> None:
     before = market.digests(watched, TABLES)
     watched.rows(f"drop table raw.bitso_tickers_{START:%Y%m%d}")
     market.build(watched)
-    failed = watched.dbt("run", "--full-refresh", "--select", "quotes", check=False)
-    assert "quotes knows of ticker from before what raw still holds" in failed.stdout
+    for model in ("quotes", "books"):
+        failed = watched.dbt("run", "--full-refresh", "--select", model, check=False)
+        assert f"{model} knows of ticker from before what raw still holds" in failed.stdout
     assert market.digests(watched, TABLES) == before
+    # What markets point at is not forgotten before them.
+    watched.rows(
+        "with asset as (insert into target.assets values ('EUR') returning asset), "
+        "exchange as (insert into target.exchanges (exchange_id, exchange_name, first_seen, "
+        "last_seen) values ('a', 'A', %s, %s) returning exchange_id) "
+        "insert into target.markets select exchange_id, asset, asset, %s, %s from asset, exchange",
+        START, START, START, START,
+    )  # fmt: skip
+    failed = watched.dbt("run", "--full-refresh", "--select", "assets", check=False)
+    assert "assets knows of markets from before what raw still holds" in failed.stdout
 
 
 def test_market_runs_leave_the_user_tables_alone_and_the_other_way_round(

@@ -91,6 +91,10 @@ def test_a_file_that_is_wrong_stops_a_run_before_it_takes_anything_in(
     code, said = build(warehouse, project)
     assert (code, warehouse.rows("select to_regclass('target.quotes')")) == (1, [(None,)])
     assert "book_aliases.csv is refused: usd_mxn: hides the book of that name" in said
+    write(project, "book_aliases", ["old_mxn,btc_mxn", "OLD_mxn,usd_mxn"])
+    code, said = build(warehouse, project)
+    assert code == 1
+    assert "book_aliases.csv is refused: old_mxn: is the alias of 2 books" in said
     write(project, "book_aliases", ["usd_mxn,usd_mxn", "mxn_usd,usd_mxn"])
     write(project, "spread_thresholds", GOOD_THRESHOLDS)
     assert build(warehouse, project) == (0, "")
@@ -113,6 +117,18 @@ def test_a_file_that_is_wrong_stops_a_run_before_it_takes_anything_in(
     write(project, "feeds", [f"feed_{n},{text}" for n, text in enumerate(NO_COUNTS)])
     code, said = build(warehouse, project, "--select", "+marts.spread")
     assert (code, said.count("interval_seconds is no whole number")) == (1, len(NO_COUNTS)), said
+
+
+@pytest.mark.parametrize("seed", ["spread_thresholds", "book_aliases"])
+def test_a_file_with_its_header_only_is_taken_in(
+    warehouse: Warehouse, project: Path, seed: str
+) -> None:
+    """Nobody wants to be told, or no book has another name."""
+    market.load(warehouse, market.market(3, hours=0.3))
+    write(project, seed, [])
+    assert build(warehouse, project, "--select", "+marts.spread") == (0, "")
+    assert warehouse.rows(f"select count(*) from reference.{seed}") == [(0,)]
+    assert warehouse.rows("select count(*) > 0 from target.quotes") == [(True,)]
 
 
 def market_tables() -> list[str]:
