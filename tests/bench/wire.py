@@ -27,7 +27,8 @@ def wire(stage: Stage, *, seconds: int) -> Iterator[Table]:
     with stage.warehouse() as warehouse:
         warehouse.dbt("seed")
         # Alerts are of books that dbt knows.
-        market.load(warehouse, calm(datetime.now(UTC) - timedelta(minutes=1), 1))
+        known = calm(datetime.now(UTC) - timedelta(minutes=1), 1)
+        market.load(warehouse, [quote._replace(feed="ticker") for quote in known])
         market.build(warehouse)
         with (
             receiver() as hook,

@@ -9,7 +9,7 @@
 }}
 
 {% set markets = adapter.get_relation(
-    this.database, this.schema, 'markets'
+    target.database, 'target', 'markets'
 ) if execute %}
 {% if markets %}
     {% do assert_remembered(

@@ -18,7 +18,7 @@
 -- depends_on: {{ ref('stg_pipeline__aliases_taken_in') }}
 
 {% set quotes = adapter.get_relation(
-    this.database, this.schema, 'quotes'
+    target.database, 'target', 'quotes'
 ) if execute %}
 {% if quotes %}
     {% do assert_remembered(
