@@ -40,6 +40,11 @@ class PromptSession(PoliteSession):
             return super().fetch(*where)
 
 
+def size_of(spool: Path) -> int:
+    """Its bytes; none before the daemon has made it."""
+    return spool.stat().st_size if spool.exists() else 0
+
+
 class DaemonRig:
     """A daemon on a simulator, and the clock of both."""
 
@@ -122,7 +127,7 @@ class DaemonRig:
         """Let so much of the daemon's time pass; what it observed is in Postgres then."""
         for _ in range(seconds):
             await self.clock.let_pass(1)
-            await wait_on_loop(lambda: not self.spool.stat().st_size, "an empty spool")
+            await wait_on_loop(lambda: not size_of(self.spool), "an empty spool")
 
     def causes(self) -> dict[str, int]:
         """Missing seconds, by cause."""
