@@ -34,6 +34,17 @@
 {% endmacro %}
 
 
+{# Ends a materialization where the one that readers know stays. #}
+{% macro keep_place(target_relation) %}
+    {% do apply_grants(target_relation, config.get('grants'), true) %}
+    {% do persist_docs(target_relation, model) %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {% do adapter.commit() %}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {% do return({'relations': [target_relation]}) %}
+{% endmacro %}
+
+
 {# Whether two relations have the same columns. #}
 {% macro has_columns_of_sql(relation, other_relation) %}
     {{ columns_sql(relation) }} = {{ columns_sql(other_relation) }}

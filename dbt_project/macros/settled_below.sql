@@ -5,10 +5,10 @@
 #}
 {% macro settled_below(finished_runs) -%}
     (
-        select coalesce(max(known.settled_below), 0)
-        from {{ finished_runs }} as known
+        select coalesce(max(last_runs.settled_below), 0)
+        from {{ finished_runs }} as last_runs
         where
-            known.cut
+            last_runs.cut
             = (select max(latest.cut) from {{ finished_runs }} as latest)
     )
 {%- endmacro %}

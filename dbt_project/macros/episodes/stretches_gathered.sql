@@ -21,24 +21,14 @@
             max(bounded.next_at) filter (
                 where bounded.place = bounded.last_place
             ) as next_at,
-            max(case
-                when bounded.is_carried then bounded.carried_bid
-                else bounded.bid
-            end) filter (
-                where bounded.place = bounded.first_place
-            ) as opening_bid,
-            max(case
-                when bounded.is_carried then bounded.carried_ask
-                else bounded.ask
-            end) filter (
-                where bounded.place = bounded.first_place
-            ) as opening_ask,
-            max(case
-                when bounded.is_carried then bounded.carried_spread
-                else bounded.spread
-            end) filter (
-                where bounded.place = bounded.first_place
-            ) as opening_spread,
+            {% for value in ('bid', 'ask', 'spread') %}
+                max(case
+                    when bounded.is_carried then bounded.carried_{{ value }}
+                    else bounded.{{ value }}
+                end) filter (
+                    where bounded.place = bounded.first_place
+                ) as opening_{{ value }},
+            {% endfor %}
             max(case
                 when bounded.is_carried then bounded.carried_peak
                 else bounded.spread

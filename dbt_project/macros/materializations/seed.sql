@@ -31,12 +31,7 @@
         ) %}
     {% endif %}
     {% do run_query('drop table ' ~ fresh_relation) %}
-    {% do apply_grants(target_relation, config.get('grants'), true) %}
-    {% do persist_docs(target_relation, model) %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {% do adapter.commit() %}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {% do return({'relations': [target_relation]}) %}
+    {% do return(keep_place(target_relation)) %}
 {% endmaterialization %}
 
 

@@ -38,21 +38,13 @@ known as (
 first_run as (
 
     select
-        coalesce(
-            least(
-                (
-                    select last_run.settled_below
-                    from finished_runs as last_run
-                    order by last_run.cut desc, last_run.settled_below desc
-                    limit 1
-                ),
-                (
-                    select min(newer.run_id)
-                    from finished_runs as newer
-                    where newer.cut > known.cut
-                )
-            ),
-            0
+        least(
+            {{ settled_below('finished_runs') }},
+            (
+                select min(newer.run_id)
+                from finished_runs as newer
+                where newer.cut > known.cut
+            )
         ) as run_id
     from known
 
