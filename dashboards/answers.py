@@ -16,8 +16,9 @@ from psycopg2.extensions import new_type, register_type
 
 from dashboards.questions import Question, Value
 from loader.warehouse.errors import TransientError
-from loader.warehouse.postgres.connection import connect, database_error
+from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink, copy_query
+from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 
 AnswerRow = tuple[str | int | None, ...]

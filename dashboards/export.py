@@ -18,8 +18,9 @@ from psycopg2.extensions import connection as Connection
 from dashboards.answers import copy_answer, copy_csv
 from dashboards.questions import load_questions
 from loader.warehouse.errors import TerminalError
-from loader.warehouse.postgres.connection import connect, database_error
+from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink
+from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.postgres.statements import statement
 
 

@@ -23,7 +23,7 @@ from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
-from loader.warehouse.postgres.connection import database_error
+from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.postgres.statements import statement
 
 # Metabase draws as many rows, and nobody reads more.

@@ -24,7 +24,8 @@ from loader.alerts.watchdog import Watchdog
 from loader.warehouse.errors import AlreadyRunningError, TransientError
 from loader.warehouse.ledger.mutes import mutes
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
-from loader.warehouse.postgres.connection import connect, database_error, interruptible
+from loader.warehouse.postgres.connection import connect, interruptible
+from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import Terminated, end_if_told
 

@@ -17,8 +17,9 @@ from loader.warehouse.errors import RefusedError, UsageError, WarehouseError
 from loader.warehouse.ledger import partitions
 from loader.warehouse.ledger.quarantine import QuarantineFile
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.postgres.connection import database_error, transaction
+from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.copy import copy_rows
+from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import shown
 

@@ -16,7 +16,8 @@ from loader.stream.seconds import Second, Stop, decode
 from loader.stream.spool import Spool
 from loader.warehouse.errors import WarehouseError
 from loader.warehouse.ledger.runs import single_flight
-from loader.warehouse.postgres.connection import database_error, transaction
+from loader.warehouse.postgres.connection import transaction
+from loader.warehouse.postgres.failures import database_error
 
 RETRY_SECONDS = 1.0
 # The longest that a statement of the stream may take: a lock that lasts must not stop it for ever.

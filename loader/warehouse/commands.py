@@ -63,6 +63,6 @@ def _in_our_words(error: Exception) -> WarehouseError | None:
     driver = sys.modules.get("psycopg2")
     if driver is None or not isinstance(error, driver.Error):
         return None
-    from loader.warehouse.postgres.connection import database_error  # noqa: PLC0415
+    from loader.warehouse.postgres.failures import database_error  # noqa: PLC0415
 
     return database_error(error)

@@ -11,12 +11,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.errors import AlreadyRunningError, RefusedError, WarehouseError
-from loader.warehouse.postgres.connection import (
-    connect,
-    database_error,
-    interruptible,
-    transaction,
-)
+from loader.warehouse.postgres.connection import connect, interruptible, transaction
+from loader.warehouse.postgres.failures import database_error
 
 
 @contextlib.contextmanager

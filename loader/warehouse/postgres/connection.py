@@ -110,21 +110,6 @@ def _connection_error(error: psycopg2.Error, where: Endpoint) -> WarehouseError:
     return TransientError(message)
 
 
-def database_error(error: psycopg2.Error) -> WarehouseError:
-    """One line for what Postgres said, sorted into try again and do not."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    message = lines[0].removeprefix("ERROR: ").strip()
-    state = error.pgcode or ""
-    # 53 resources, 55 locks and state, 57 operator intervention, 40 deadlock and serialization.
-    transient = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
-    if transient or state[:2] in {"40", "53", "55", "57"}:
-        return TransientError(f"Postgres: {message}")
-    # No such table, schema or function.
-    if state in {"42P01", "3F000", "42883"}:
-        return TerminalError(f"Postgres: {message}: run `loader init` and `dbt build` first")
-    return TerminalError(f"Postgres: {message}")
-
-
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Hear SIGTERM and Ctrl-C while a statement runs: libpq alone waits for its end first.
