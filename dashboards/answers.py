@@ -135,10 +135,11 @@ def glimpse(
 
 def copy_answer(
     connection: Connection, question: Question, values: Mapping[str, Value | None], out: CsvSink
-) -> None:
-    """Write the answer as CSV, in constant memory."""
+) -> int:
+    """Write the answer as CSV, in constant memory; returns how many rows it has."""
     with connection.cursor() as cursor:
         copy_csv(cursor, cursor.mogrify(question.statement, values).decode(), out)
+        return cursor.rowcount
 
 
 def copy_csv(cursor: Cursor, query: str, out: CsvSink) -> None:

@@ -147,16 +147,20 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
 
 def _command(question: "Question") -> click.Command:
     def run(output_format: str, **given: str | None) -> None:
-        from dashboards import answers
+        from dashboards import answers, known
 
         values = question.bind({name: text for name, text in given.items() if text is not None})
         with answers.reading() as connection:
+            known.refuse_unknown(connection, question, values)
             if output_format == "csv":
-                answers.copy_answer(connection, question, values, sys.stdout.buffer)
-            elif output_format == "json":
-                _print_json(answers.ask(connection, question, values))
+                rows = answers.copy_answer(connection, question, values, sys.stdout.buffer)
             else:
-                _print_table(answers.ask(connection, question, values))
+                answer = answers.ask(connection, question, values)
+                rows = len(answer.rows)
+                (_print_json if output_format == "json" else _print_table)(answer)
+            # On stderr: stdout carries nothing but the answer.
+            if not rows or output_format == "table":
+                click.echo(known.note(connection, question, values, rows), err=True)
 
     options: list[click.Parameter] = [
         _option(name, parameter) for name, parameter in question.parameters.items()

@@ -4,12 +4,13 @@ A file is one select over `marts`, after a comment that holds YAML: title, descr
 chart, columns and parameters. `:name` in the SQL is the place of a parameter. A parameter that
 was not given is bound with its `default`, or with NULL where it has none: then the SQL finds the
 default in the data, and `unset` says in words what that is. What several questions ask for is
-described once, in `parameters.yml`.
+described once, in `parameters.yml`; which data they answer from, in `data.yml`.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -19,7 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from dashboards.charts import Chart, Column, Display, Strict
 from loader.warehouse.errors import TerminalError, UsageError
-from loader.warehouse.text import nearest
+from loader.warehouse.text import nearest, plain
 
 Value = str | int | date
 
@@ -34,15 +35,35 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
 
 
+class KnownNames(Strict):
+    """Where the names that a parameter takes are known: a column of a table of marts.
+
+    `private` names, those of users, are never suggested: a wrong one must not tell the right ones.
+    """
+
+    table: str
+    column: str
+    private: bool = False
+
+
+class DataSource(Strict):
+    """What a question answers from: a table of marts, and when each of its rows begins and ends."""
+
+    table: str
+    first: str
+    last: str
+
+
 class Parameter(Strict):
     """One parameter of a question, as its file describes it."""
 
-    type: Literal["date", "instant", "integer", "text"]
+    type: Literal["date", "instant", "integer", "number", "text"]
     description: str
     default: str | int | None = None
     unset: str | None = None
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    known: KnownNames | None = None
 
     @model_validator(mode="after")
     def _says_its_default_once(self) -> "Parameter":
@@ -67,6 +88,7 @@ class Parameter(Strict):
             "instant": "a date like 2022-04-30 or an instant like 2022-04-30T04:10:26Z",
             "integer": "a whole number"
             + ("" if self.minimum is None else f" of {self.minimum} or more"),
+            "number": "a number of 0 or more",
             "text": "text in UTF-8",
         }[self.type]
 
@@ -76,6 +98,8 @@ class Parameter(Strict):
             raise ValueError(text)
         if self.type == "integer":
             return self._parse_integer(text)
+        if self.type == "number":
+            return _parse_number(text)
         if self.type == "date" or (self.type == "instant" and _DATE.fullmatch(text)):
             return _parse_date(text)
         if self.type == "instant":
@@ -92,6 +116,13 @@ class Parameter(Strict):
         if self.minimum is not None and value < self.minimum:
             raise ValueError(text)
         return value
+
+
+def _parse_number(text: str) -> str:
+    """As text in one form, in which equal numbers are equal."""
+    if not re.fullmatch(r"[0-9]{1,30}(\.[0-9]{1,30})?", text):
+        raise ValueError(text)
+    return plain(Decimal(text))
 
 
 def _parse_date(text: str) -> date:
@@ -125,6 +156,7 @@ class Question(Strict):
     chart: Chart | None = None
     columns: dict[str, Column] = Field(default_factory=dict)
     parameters: dict[str, Parameter] = Field(default_factory=dict)
+    data: DataSource | None = None
     statement: str
 
     @model_validator(mode="after")
@@ -199,6 +231,8 @@ def parse_question(name: str, text: str | bytes) -> Question:
                 parameter: _described(described)
                 for parameter, described in front_matter["parameters"].items()
             }
+        if isinstance(front_matter, dict) and "data" in front_matter:
+            front_matter["data"] = _common("data", front_matter["data"])
         return Question(name=name, statement=_to_pyformat(parts["sql"]), **front_matter)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -216,15 +250,23 @@ def _described(described: object) -> object:
     own = {"like": described} if isinstance(described, str) else described
     if not isinstance(own, dict) or "like" not in own:
         return own
-    common, like = _common_parameters(), str(own["like"])
-    if like not in common:
-        raise ValueError(f"no common parameter {like!r}{nearest(like, common)}")
-    return common[like] | {name: value for name, value in own.items() if name != "like"}
+    common = _common("parameters", own["like"])
+    return common | {name: value for name, value in own.items() if name != "like"}
+
+
+def _common(kind: str, name: object) -> dict[str, object]:
+    """What is described once for several questions, by its name."""
+    common = _read_common(kind)
+    if name not in common:
+        raise ValueError(
+            f"no common {kind.removesuffix('s')} {str(name)!r}{nearest(str(name), common)}"
+        )
+    return common[str(name)]
 
 
 @cache
-def _common_parameters() -> dict[str, dict[str, object]]:
-    text = (resources.files("dashboards") / "questions" / "parameters.yml").read_text()
+def _read_common(kind: str) -> dict[str, dict[str, object]]:
+    text = (resources.files("dashboards") / "questions" / f"{kind}.yml").read_text()
     common: dict[str, dict[str, object]] = yaml.safe_load(text)
     return common
 

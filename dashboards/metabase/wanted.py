@@ -24,7 +24,14 @@ COLLECTION_DESCRIPTION = f"{KEPT_BY}: `dashboards apply` undoes what is changed 
 ENTITY_PREFIX = "warehouse"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bitso-warehouse")
 
-_TAG_TYPE = {"date": "date", "instant": "date", "integer": "number", "text": "text"}
+# A "number" is a decimal: the browser would make a float of it.
+_TAG_TYPE = {
+    "date": "date",
+    "instant": "date",
+    "integer": "number",
+    "number": "text",
+    "text": "text",
+}
 _PARAMETER_TYPE = {"date": "date/single", "number": "number/=", "text": "string/="}
 _SECTION = {"date": "date", "number": "number", "text": "string"}
 _WARN_COLOR = "#EF8C8C"

@@ -4,6 +4,7 @@ description: >-
   How many users made a deposit or a withdrawal on each day; days without any
   have a row with 0.
 display: bar
+data: activity
 chart:
   x: day
   y: [active_users]

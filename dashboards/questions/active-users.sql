@@ -4,6 +4,7 @@ description: >-
   How many users made a deposit or a withdrawal on a day, users known only
   from a transaction included.
 display: scalar
+data: activity
 parameters:
   day: {like: day, unset: the latest day with a deposit or withdrawal}
   status: status

@@ -2,6 +2,7 @@
 title: Alerts by day
 description: How many alerts of each threshold opened on each day.
 display: bar
+data: market
 chart:
   x: day
   y: [alerts]

@@ -4,12 +4,12 @@ description: >-
   The total amount of a currency deposited on a day. Deposits without an
   amount add nothing.
 display: scalar
+data: transactions
 parameters:
   day: {like: day, unset: the latest day with a deposit of any currency}
   currency:
-    type: text
+    like: currency
     default: mxn
-    description: The currency's code, in any case.
   status: {like: status, description: "Add complete deposits only, or any."}
 */
 with

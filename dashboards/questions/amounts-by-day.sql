@@ -2,6 +2,7 @@
 title: Amounts by day
 description: How much of a currency was deposited and withdrawn on each day.
 display: bar
+data: transactions
 chart:
   x: day
   y: [deposited, withdrawn]
@@ -14,9 +15,8 @@ parameters:
   from: {like: from_day, unset: 89 days before to}
   to: {like: to_day, unset: the latest day with a deposit or withdrawal}
   currency:
-    type: text
+    like: currency
     default: mxn
-    description: "The currency's code, in any case."
   status: status
 */
 with

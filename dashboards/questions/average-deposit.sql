@@ -5,6 +5,7 @@ description: >-
   jurisdiction is the one asked, a row for each currency. Deposits without an
   amount are left out, of the count too.
 display: table
+data: transactions
 columns:
   average_amount: {decimals: 2}
 parameters:
@@ -12,10 +13,8 @@ parameters:
     type: integer
     default: 2
     description: The users' latest level in the jurisdiction.
-  jurisdiction:
-    type: text
-    default: mx
-    description: The jurisdiction's code, in any case.
+    known: {table: user_level_current, column: level}
+  jurisdiction: {like: jurisdiction, default: mx}
   status: {like: status, description: "Average complete deposits only, or any."}
 */
 with

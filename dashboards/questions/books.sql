@@ -2,6 +2,7 @@
 title: Books
 description: The books that are known, and when each was last observed.
 display: table
+data: market
 */
 with
 

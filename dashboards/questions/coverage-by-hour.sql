@@ -5,6 +5,7 @@ description: >-
   each book: 100 % of a calm hour was seen, 0 % of one in which nobody looked.
   Where nobody knows what was to be observed the line is broken.
 display: line
+data: market
 chart:
   x: hour
   y: [coverage_pct]

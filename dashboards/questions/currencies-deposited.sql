@@ -3,6 +3,7 @@ title: Currencies deposited
 description: >-
   How many different currencies were deposited on a day.
 display: scalar
+data: transactions
 parameters:
   day: {like: day, unset: the latest day with a deposit}
   status: status_of_deposits

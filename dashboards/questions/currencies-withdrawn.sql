@@ -3,6 +3,7 @@ title: Currencies withdrawn
 description: >-
   How many different currencies were withdrawn on a day.
 display: scalar
+data: transactions
 parameters:
   day: {like: day, unset: the latest day with a withdrawal}
   status:

@@ -4,6 +4,7 @@ description: >-
   The currencies that were ever deposited or withdrawn, with the number of
   transactions of any status.
 display: table
+data: transactions
 */
 with
 

@@ -4,6 +4,7 @@ description: >-
   Rank and volume of every exchange each time that they were looked at
   between two instants, both included.
 display: table
+data: volumes
 columns:
   volume_usd: {title: Volume, unit: USD, decimals: 0}
   percent_total_volume: {title: Share, unit: "%", decimals: 2}

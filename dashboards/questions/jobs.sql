@@ -4,6 +4,7 @@ description: >-
   Each job that ever ran: its last success, its last failure, and what it
   brought in the last seven days that anything ran.
 display: table
+data: runs
 columns:
   failures: {title: Failures in 7 days, warn: {operator: ">", value: 0}}
   rows_inserted: {title: Rows in 7 days}

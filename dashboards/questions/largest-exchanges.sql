@@ -4,6 +4,7 @@ description: >-
   The twenty exchanges with the largest volume of the last 24 hours, the last
   time that they were looked at.
 display: bar
+data: volumes
 chart:
   x: name
   scale: category

@@ -3,6 +3,7 @@ title: Last login
 description: >-
   When a user last logged in; without a user, everybody who ever did.
 display: table
+data: logins
 parameters:
   user_id: {like: user, unset: all who ever logged in}
 */

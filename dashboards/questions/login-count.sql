@@ -4,6 +4,7 @@ description: >-
   How many times a user logged in between two dates, both included; without
   a user, everybody who did.
 display: table
+data: logins
 parameters:
   from:
     like: from_instant

@@ -6,6 +6,7 @@ description: >-
   and the longest stretch without an observation. Windows of
   ten minutes between two instants, those of both ends included.
 display: table
+data: market
 columns:
   window_start: {title: Ten minutes from}
   expected: {title: Expected, unit: s}

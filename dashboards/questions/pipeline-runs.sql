@@ -4,6 +4,7 @@ description: >-
   What the loader did: the runs that began between two instants, both
   included. Old ones are only counted, in runs-by-day.
 display: table
+data: runs
 columns:
   status: {warn: {operator: "=", value: failed}}
   rows_quarantined: {warn: {operator: ">", value: 0}}

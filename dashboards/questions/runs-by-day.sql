@@ -2,6 +2,7 @@
 title: Runs by day
 description: How many runs began on each day, by how they ended.
 display: bar
+data: days_of_runs
 chart:
   x: day
   y: [runs]

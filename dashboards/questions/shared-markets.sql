@@ -3,11 +3,13 @@ title: Shared markets
 description: >-
   The markets of other exchanges that Bitso has too.
 display: table
+data: exchanges
 parameters:
   exchange_id:
     type: text
     unset: all exchanges
     description: "One exchange, by its id."
+    known: {table: shared_markets, column: exchange_id}
 */
 with
 

@@ -4,6 +4,7 @@ description: >-
   The exchanges that share a market with Bitso, compared by the symbols of
   base and target.
 display: table
+data: exchanges
 columns:
   exchange_name: {title: Exchange}
   trust_score: {title: Trust score, unit: of 10}

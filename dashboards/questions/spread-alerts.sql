@@ -5,6 +5,7 @@ description: >-
   that is watched, of those that were open between two instants, both
   included.
 display: table
+data: market
 columns:
   threshold_pct: {title: Threshold, unit: "%"}
   peak_spread: {title: Largest spread, unit: "%", decimals: 3}
@@ -12,9 +13,10 @@ columns:
 parameters:
   book: any_book
   threshold:
-    type: text
+    type: number
     unset: all thresholds
-    description: One threshold, in percent of the ask.
+    description: One threshold that is or was watched, in percent of the ask.
+    known: {table: known_thresholds, column: threshold_pct}
   from: from_instant
   to: {like: to_instant, unset: the latest day on which an alert opened}
 */

@@ -8,13 +8,14 @@ description: >-
   share, 0 to 1, of the time to observe in the hour that was observed; missing
   where nobody knows what was to be observed, as of an imported lake.
 display: bar
+data: market
 chart: {x: hour, y: [breaches], series: book, stacked: true}
 columns:
   breaches: {title: Breaches}
 parameters:
   book: any_book
   threshold:
-    type: text
+    type: number
     default: "0.1"
     description: In percent of the ask; only bigger spreads count.
   from: from_instant

@@ -5,6 +5,7 @@ description: >-
   percent of the ask, with the lowest thresholds of its alerts dashed. In
   minutes in which nothing was observed the line is broken.
 display: line
+data: market
 chart:
   x: minute
   y: [peak_spread_pct, average_spread_pct,

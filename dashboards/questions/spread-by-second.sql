@@ -5,6 +5,7 @@ description: >-
   half hour that was observed, with the lowest thresholds of its alerts dashed.
   Where the stream missed seconds the line is broken.
 display: line
+data: market
 chart:
   x: second
   y: [spread_pct, threshold_1_pct, threshold_2_pct, threshold_3_pct]
@@ -17,9 +18,7 @@ columns:
   threshold_3_pct: {title: Third threshold, unit: "%"}
 parameters:
   book: one_book
-  to:
-    like: day_of_book
-    description: The day of whose end the half hour is (reporting time zone).
+  to: {like: day_of_book, description: The day of whose end it is.}
 */
 with
 

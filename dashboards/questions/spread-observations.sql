@@ -4,6 +4,7 @@ description: >-
   What was seen of a book between two instants, both included: best bid, best
   ask and the spread in percent of the ask, from the best feed of each second.
 display: table
+data: market
 columns:
   spread: {unit: "%", decimals: 6}
 parameters:

@@ -5,6 +5,7 @@ description: >-
   read: how many records of each source, and which part. One row that says so
   where all of them can be read.
 display: table
+data: runs
 columns:
   records: {warn: {operator: ">", value: 0}}
 */

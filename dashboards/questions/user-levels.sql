@@ -3,11 +3,9 @@ title: User levels
 description: >-
   The latest level of each user within each jurisdiction.
 display: table
+data: levels
 parameters:
-  jurisdiction:
-    type: text
-    unset: all jurisdictions
-    description: One jurisdiction's code, in any case.
+  jurisdiction: {like: jurisdiction, unset: all jurisdictions}
   user_id: {like: user, unset: all users}
 */
 with

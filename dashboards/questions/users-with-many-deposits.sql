@@ -1,9 +1,9 @@
 /*
 title: Users with many deposits
 description: >-
-  The users that made more than a number of deposits, up to and including a
-  day or on that day alone.
+  The users with more than a number of deposits, up to a day or on it alone.
 display: table
+data: transactions
 parameters:
   day: {like: day, unset: the latest day with a deposit}
   more_than:
@@ -16,7 +16,7 @@ parameters:
     type: text
     choices: [to_date, on_day]
     default: to_date
-    description: Count all deposits up to and including the day, or its own.
+    description: Count all up to and including the day, or its own.
 */
 with
 

@@ -3,6 +3,7 @@ title: Users without deposits
 description: >-
   The users of the users snapshot that never made a deposit.
 display: table
+data: transactions
 parameters:
   status:
     like: status

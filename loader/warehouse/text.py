@@ -70,3 +70,13 @@ def nearest(wrong: str, right: Iterable[str]) -> str:
     """`: did you mean x?` for the nearest right name, or nothing when none is near."""
     close = difflib.get_close_matches(wrong.lower(), list(right), n=1, cutoff=0.5)
     return f": did you mean {close[0]}?" if close else ""
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in the one unit that fits."""
+    if seconds < 0:
+        return "in the future"
+    for unit, length, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < up_to:
+            return f"{int(seconds // length)} {unit} ago"
+    return f"{int(seconds // 86_400):,} days ago"

@@ -1,0 +1,135 @@
+"""What an answer rests on: whether a name is known at all, and the time that data exist for.
+
+An empty answer about a name that nobody knows would read as calm.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from dashboards.questions import DataSource, KnownNames, Question, Value
+from loader.warehouse.errors import UsageError
+from loader.warehouse.text import age, nearest
+
+
+@dataclass(frozen=True)
+class Extent:
+    """From when to when there are data: days, or instants in UTC; None where there are none."""
+
+    first: date | datetime | None
+    last: date | datetime | None
+    age_seconds: float | None
+
+    @property
+    def in_words(self) -> str:
+        """How new the data are, with how old that is."""
+        if self.last is None or self.age_seconds is None:
+            return "there are no data yet"
+        return f"data until {_written(self.last)}, {age(self.age_seconds)}"
+
+    @property
+    def from_to(self) -> str:
+        """The time that data exist for."""
+        if self.first is None or self.last is None:
+            return "there are no data yet"
+        return f"data exist from {_written(self.first)} to {_written(self.last)}"
+
+
+def note(
+    connection: Connection, question: Question, values: Mapping[str, Value | None], rows: int
+) -> str:
+    """What is to be said beside an answer: how new its data are, or where there are any."""
+    seen = span(connection, question, values)
+    if seen is None:
+        return "how new the data are is not known"
+    return seen.in_words if rows else f"no rows: {seen.from_to}"
+
+
+def refuse_unknown(
+    connection: Connection, question: Question, values: Mapping[str, Value | None]
+) -> None:
+    """Raise UsageError for a value that is the name of nothing, with the nearest right names."""
+    for name, parameter in question.parameters.items():
+        value = values[name]
+        if parameter.known and value is not None and value != parameter.default:
+            with _perhaps_older(connection) as cursor:
+                _refuse_unknown(cursor, parameter.known, f"{question.name}: {name}", str(value))
+
+
+def span(
+    connection: Connection, question: Question, values: Mapping[str, Value | None]
+) -> Extent | None:
+    """The time that the question's data exist for; of one book, where it asks for one.
+
+    None where it does not say what they are, or where the marts that tell it are not built yet.
+    """
+    data = question.data
+    if data is None:
+        return None
+    query = sql.SQL(
+        "select min({first}), max({last}), "
+        "extract(epoch from now() - cast(max({last}) as timestamptz)) "
+        "from marts.{table} where {condition}"
+    ).format(
+        first=sql.Identifier(data.first),
+        last=sql.Identifier(data.last),
+        table=sql.Identifier(data.table),
+        condition=_condition(data, values),
+    )
+    with _perhaps_older(connection) as cursor:
+        cursor.execute(query)
+        [(first, last, seconds)] = cursor.fetchall()
+        return Extent(first, last, None if seconds is None else float(seconds))
+    return None
+
+
+@contextlib.contextmanager
+def _perhaps_older(connection: Connection) -> Iterator[Cursor]:
+    """A cursor for marts that the version before may not have built yet: then nothing is said."""
+    with (
+        contextlib.suppress(psycopg2.errors.UndefinedTable),
+        connection,
+        connection.cursor() as cursor,
+    ):
+        yield cursor
+
+
+def _condition(data: DataSource, values: Mapping[str, Value | None]) -> sql.Composable:
+    if data.table == "observed_books" and (book := values.get("book")) is not None:
+        named = "book = (select named.book from marts.book_named({}) as named)"
+        return sql.SQL(named).format(sql.Literal(book))
+    return sql.SQL("true")
+
+
+def _refuse_unknown(cursor: Cursor, names: KnownNames, where: str, value: str) -> None:
+    table, column = sql.Identifier(names.table), sql.Identifier(names.column)
+    if names.private:
+        # There may be millions: one is looked up by index.
+        query = sql.SQL("select from marts.{} where {} = %s and status = 'any'")
+        cursor.execute(query.format(table, column), (value,))
+        if not cursor.rowcount:
+            raise UsageError(f"{where}: nobody is known by that name")
+        return
+    cursor.execute(sql.SQL("select distinct cast({} as text) from marts.{}").format(column, table))
+    known = sorted(name for (name,) in cursor)
+    if value.lower() not in map(str.lower, known):
+        raise UsageError(f"{where}: {value!a} is not known{_suggested(value, known)}")
+
+
+def _suggested(value: str, known: list[str]) -> str:
+    if not known:
+        return ": nothing is loaded yet"
+    some = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
+    return nearest(value, known) or f": known are {some}"
+
+
+def _written(moment: date | datetime) -> str:
+    if isinstance(moment, datetime):
+        return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
+    return moment.isoformat()

@@ -1,0 +1,111 @@
+"""A name that nobody knows is never an empty answer, and each answer says how old its data are."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from dashboards.questions import load_questions
+from tests.conftest import Warehouse
+
+QUESTIONS = load_questions()
+NAMED = [
+    (question.name, name)
+    for question in QUESTIONS.values()
+    for name, parameter in question.parameters.items()
+    if parameter.known
+]
+AGE = re.compile(r"data until (\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\dZ)?, [\d,]+ (s|min|h|days) ago\n")
+
+
+def ask(warehouse: Warehouse, name: str, *arguments: str) -> Any:
+    return warehouse.call("dashboards", "ask", name, *arguments)
+
+
+def option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def slip(known: str) -> str:
+    """A known name with a slip of the finger."""
+    return known + ("x" if known.isalpha() or "_" in known else "7")
+
+
+def test_each_question_knows_its_names_and_its_data() -> None:
+    free = {
+        name
+        for question in QUESTIONS.values()
+        for name, parameter in question.parameters.items()
+        if parameter.type == "text" and not parameter.choices and not parameter.known
+    }
+    assert free == set()
+    assert [name for name, question in QUESTIONS.items() if question.data is None] == []
+
+
+@pytest.mark.parametrize(("question", "name"), NAMED, ids="-".join)
+def test_an_unknown_name_is_wrong_usage(sampled: Warehouse, question: str, name: str) -> None:
+    parameter = QUESTIONS[question].parameters[name]
+    assert parameter.known is not None
+    table, column = parameter.known.table, parameter.known.column
+    [(known,)] = sampled.rows(f"select cast(min({column}) as text) from marts.{table}")
+    is_number = parameter.type in ("integer", "number")
+    for wrong in (slip(known), "987654" if is_number else "nobody's", "0" if is_number else "*"):
+        if sampled.rows(f"select from marts.{table} where cast({column} as text) = %s", wrong):
+            continue
+        for form in ("table", "csv", "json"):
+            done = ask(sampled, question, option(name), wrong, "--format", form)
+            assert (done.returncode, done.stdout) == (2, ""), (wrong, form)
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert f"{question}: {name}: " in done.stderr
+        assert ("did you mean" in done.stderr or "known are" in done.stderr) != (
+            parameter.known.private
+        )
+    assert ask(sampled, question, option(name), known).returncode == 0
+    assert ask(sampled, question, option(name), known.upper()).returncode in (0, 2)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_answer_says_how_old_its_data_are(sampled: Warehouse, question: str) -> None:
+    done = ask(sampled, question)
+    assert done.returncode == 0, done.stderr
+    said = done.stderr.removeprefix("no rows: ")
+    assert AGE.fullmatch(said) or "data exist from" in said, done.stderr
+    rows = json.loads(ask(sampled, question, "--format", "json").stdout)
+    assert bool(rows) == bool(AGE.fullmatch(said))
+
+
+def test_a_known_name_without_data_in_that_time_says_when_there_are(sampled: Warehouse) -> None:
+    done = ask(sampled, "spread-observations", "--from", "1999-01-01", "--to", "1999-01-02")
+    assert done.returncode == 0
+    [(first, last)] = sampled.rows(
+        "select min(orderbook_timestamp), max(orderbook_timestamp) "
+        "from marts.spread_observations where book = 'btc_mxn'"
+    )
+    assert done.stderr == (
+        f"no rows: data exist from {first:%Y-%m-%dT%H:%M:%S}Z to {last:%Y-%m-%dT%H:%M:%S}Z\n"
+    )
+    [(never,)] = sampled.rows(
+        "select min(book) from marts.observed_books where first_observed_at is null"
+    )
+    done = ask(sampled, "spread-observations", "--book", never, "--format", "csv")
+    assert (done.returncode, done.stderr) == (0, "no rows: there are no data yet\n")
+
+
+@pytest.mark.parametrize("wrong", ["NaN", "inf", "-1", "1e3", "0x1", "", "0.1 %", "9" * 31])
+def test_a_threshold_is_a_plain_number(sampled: Warehouse, wrong: str) -> None:
+    for question in ("spread-alerts", "spread-breaches"):
+        done = ask(sampled, question, "--threshold", wrong)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "a number of 0 or more" in done.stderr
+    for same in ("0.1", "0.10", "00.1"):
+        assert ask(sampled, "spread-alerts", "--threshold", same).returncode == 0
+
+
+def test_marts_that_are_older_than_the_question_still_answer(sampled: Warehouse) -> None:
+    sampled.rows("alter view marts.observed_books rename to not_yet")
+    try:
+        done = ask(sampled, "spread-observations")
+    finally:
+        sampled.rows("alter view marts.not_yet rename to observed_books")
+    assert (done.returncode, done.stderr) == (0, "how new the data are is not known\n")
