@@ -6,7 +6,9 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { command -v "$$python"; break; }; done)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-QUESTIONS = $(basename $(notdir $(wildcard dashboards/questions/*.sql)))
+QUESTIONS = $(filter-out spread-now,$(basename $(notdir $(wildcard dashboards/questions/*.sql))))
+# When the recording ends: now, every book of it is blind.
+SAMPLE_END := 2026-01-05T13:59:50.137Z
 
 .PHONY: help setup run stop preview ci lint test docs bench coverage soak up down doctor test-stack test-metabase lock clean
 
@@ -20,6 +22,8 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 	@$(BIN)/loader snapshots seeds/sample
 	@$(BIN)/loader replay seeds/market
 	@cd dbt_project && ../$(BIN)/dbt --quiet build
+	@printf '\n%s\n' 'spread-now, as of the end of the sample, $(SAMPLE_END): now all of it is blind'
+	@$(BIN)/dashboards ask spread-now --as-of $(SAMPLE_END)
 	@for question in $(QUESTIONS); do \
 		printf '\n%s\n' "$$question"; \
 		$(BIN)/dashboards ask "$$question" > .venv/answer || exit; \

@@ -101,9 +101,13 @@ class Filter(Strict):
 
 
 class Dashboard(Strict):
-    """One dashboard, checked against the questions that it places."""
+    """One dashboard, checked against the questions that it places.
+
+    Those without a `rank` come last.
+    """
 
     name: str
+    rank: int = Field(100, ge=1)
     title: str
     description: str
     filters: dict[str, Filter] = Field(default_factory=dict)
@@ -223,10 +227,11 @@ def parse_dashboard(name: str, text: str | bytes) -> Dashboard:
 
 @cache
 def load_dashboards() -> dict[str, Dashboard]:
-    """Every dashboard of the package by name, in alphabetical order of the names."""
-    files = sorted(resources.files("dashboards").iterdir(), key=lambda file: file.name)
-    return {
-        name: parse_dashboard(name, file.read_bytes())
-        for file in files
+    """Every dashboard of the package by name, in the order of their ranks and names."""
+    dashboards = [
+        parse_dashboard(name, file.read_bytes())
+        for file in resources.files("dashboards").iterdir()
         if (name := file.name.removesuffix(".yml")) != file.name
-    }
+    ]
+    dashboards.sort(key=lambda each: (each.rank, each.name))
+    return {each.name: each for each in dashboards}

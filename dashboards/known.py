@@ -45,7 +45,9 @@ def note(
     connection: Connection, question: Question, values: Mapping[str, Value | None], rows: int
 ) -> str:
     """What is to be said beside an answer: how new its data are, or where there are any."""
-    seen = span(connection, question, values)
+    seen = None
+    with _perhaps_older(connection) as cursor:
+        seen = extent(cursor, question, values)
     if seen is None:
         return "how new the data are is not known"
     return seen.in_words if rows else f"no rows: {seen.from_to}"
@@ -62,31 +64,30 @@ def refuse_unknown(
                 _refuse_unknown(cursor, parameter.known, f"{question.name}: {name}", str(value))
 
 
-def span(
-    connection: Connection, question: Question, values: Mapping[str, Value | None]
+def extent(
+    cursor: Cursor, question: Question, values: Mapping[str, Value | None]
 ) -> Extent | None:
     """The time that the question's data exist for; of one book, where it asks for one.
 
-    None where it does not say what they are, or where the marts that tell it are not built yet.
+    None where it does not say what they are.
     """
     data = question.data
     if data is None:
         return None
-    query = sql.SQL(
-        "select min({first}), max({last}), "
-        "extract(epoch from now() - cast(max({last}) as timestamptz)) "
-        "from marts.{table} where {condition}"
-    ).format(
-        first=sql.Identifier(data.first),
-        last=sql.Identifier(data.last),
-        table=sql.Identifier(data.table),
-        condition=_condition(data, values),
+    cursor.execute(
+        sql.SQL(
+            "select min({first}), max({last}), "
+            "extract(epoch from now() - cast(max({last}) as timestamptz)) "
+            "from marts.{table} where {condition}"
+        ).format(
+            first=sql.Identifier(data.first),
+            last=sql.Identifier(data.last),
+            table=sql.Identifier(data.table),
+            condition=_condition(data, values),
+        )
     )
-    with _perhaps_older(connection) as cursor:
-        cursor.execute(query)
-        [(first, last, seconds)] = cursor.fetchall()
-        return Extent(first, last, None if seconds is None else float(seconds))
-    return None
+    [(first, last, seconds)] = cursor.fetchall()
+    return Extent(first, last, None if seconds is None else float(seconds))
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ shows the same moment.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ from dashboards.answers import Glimpse, Kind, glimpse, reading
 from dashboards.charts import Column, heading, missing, warns
 from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
+from dashboards.known import extent
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.postgres.failures import database_error
@@ -53,6 +55,7 @@ class Panel:
     sql: str = ""
     error: str | None = None
     note: str | None = None
+    age: str | None = None
     empty: str = "No rows"
     titles: tuple[tuple[str, Kind], ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
@@ -115,6 +118,7 @@ def _page(sheets: list[Sheet]) -> str:
     template = environment.from_string((files / "page.html.j2").read_text("utf-8"))
     return template.render(
         sheets=sheets,
+        made_at=datetime.now(UTC),
         style=(files / "page.css").read_text("utf-8"),
         script=(files / "page.js").read_text("utf-8"),
         # A script that is quoted in a page must not end it. The argument is optional; its type
@@ -152,6 +156,9 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
         sql = cursor.mogrify(question.statement, values).decode()
         try:
             seen = glimpse(cursor, question, values, limit, latest_first=tile.latest_first)
+            # A cursor of its own: in this one times are text.
+            with connection.cursor() as another:
+                known = extent(another, question, values)
         except psycopg2.errors.QueryCanceled:
             error = "no answer in time: see WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
         except psycopg2.OperationalError:
@@ -160,7 +167,8 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
         except psycopg2.Error as problem:
             error = str(database_error(problem))
         else:
-            return _shown(tile, question, asked, sql, seen)
+            shown = _shown(tile, question, asked, sql, seen)
+            return replace(shown, age=known.in_words if known else None)
         cursor.execute("rollback to tile")
     return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
 

@@ -34,39 +34,11 @@
 
         ),
 
-        primary_quotes as (
-
-            select quotes_of_hour.*
-            from touched_hours
-            cross join
-                lateral (
-                    select
-                        quotes.*,
-                        touched_hours.hour
-                    from quotes
-                    where
-                        quotes.book = touched_hours.book
-                        and quotes.quoted_at >= touched_hours.hour
-                        and quotes.quoted_at
-                        < touched_hours.hour + interval '1 hour'
-                        and quotes.is_primary
-                    order by quotes.quoted_at
-                    offset 0
-                ) as quotes_of_hour
-
-        )
+        {{ quotes_of_touched_hours() }}
 
     {% else %}
 
-        primary_quotes as (
-
-            select
-                quotes.*,
-                {{ start_of('hour', 'quotes.quoted_at') }} as hour
-            from quotes
-            where quotes.is_primary
-
-        )
+        {{ quotes_of_all_hours() }}
 
     {% endif %}
 {% endmacro %}
@@ -76,3 +48,42 @@
 {% macro hourly_settings() -%}
     (select md5({{ spread_settings() }} || 'coverage of windows'))
 {%- endmacro %}
+
+{# CTE `primary_quotes` of the hours in a CTE `touched_hours`, by index. #}
+{% macro quotes_of_touched_hours() %}
+    primary_quotes as (
+
+        select quotes_of_hour.*
+        from touched_hours
+        cross join
+            lateral (
+                select
+                    quotes.*,
+                    touched_hours.hour
+                from quotes
+                where
+                    quotes.book = touched_hours.book
+                    and quotes.quoted_at >= touched_hours.hour
+                    and quotes.quoted_at
+                    < touched_hours.hour + interval '1 hour'
+                    and quotes.is_primary
+                order by quotes.quoted_at
+                offset 0
+            ) as quotes_of_hour
+
+    )
+{% endmacro %}
+
+
+{# CTE `primary_quotes` of all there are. #}
+{% macro quotes_of_all_hours() %}
+    primary_quotes as (
+
+        select
+            quotes.*,
+            {{ start_of('hour', 'quotes.quoted_at') }} as hour
+        from quotes
+        where quotes.is_primary
+
+    )
+{% endmacro %}

@@ -1,0 +1,98 @@
+with
+
+asked as materialized (
+
+    select
+        as_of_text is null as is_now,
+        coalesce(
+            {{ function('last_instant') }}(
+                as_of_text, null, reporting_timezone
+            ),
+            now()
+        ) as as_of,
+        blind_after_seconds
+    from {{ ref('reporting_settings') }}
+
+),
+
+-- This moment: what is watched, with what is not modelled yet.
+seen_now as (
+
+    select
+        states.book,
+        latest.bid,
+        latest.ask,
+        latest.spread,
+        latest.observed_at,
+        states.is_blind
+    from {{ ref('book_states') }} as states
+    left join {{ ref('latest_observations') }} as latest
+        on states.book = latest.book
+    where (select asked.is_now from asked)
+
+),
+
+-- Another moment: what had been observed by then, by the same limit.
+seen_then as (
+
+    select
+        known.book,
+        last_one.bid,
+        last_one.ask,
+        last_one.spread,
+        last_one.orderbook_timestamp as observed_at,
+        asked.as_of
+        > last_one.orderbook_timestamp + greatest(
+            asked.blind_after_seconds, 3 * feeds.interval_seconds
+        ) * interval '1 second' as is_blind
+    from asked
+    cross join {{ ref('observed_books') }} as known
+    cross join
+        lateral (
+            select
+                observed.bid,
+                observed.ask,
+                observed.spread,
+                observed.feed,
+                observed.orderbook_timestamp
+            from {{ ref('spread_observations') }} as observed
+            where
+                observed.book = known.book
+                and observed.orderbook_timestamp <= asked.as_of
+                and observed.is_primary
+            order by observed.orderbook_timestamp desc
+            limit 1
+        ) as last_one
+    inner join {{ ref('feed_intervals') }} as feeds
+        on last_one.feed = feeds.feed
+    where not asked.is_now
+
+),
+
+seen as (
+
+    select * from seen_now
+    union all
+    select * from seen_then
+
+),
+
+aged as (
+
+    select
+        seen.book,
+        seen.bid,
+        seen.ask,
+        seen.spread,
+        seen.observed_at,
+        cast(
+            floor(extract(epoch from asked.as_of - seen.observed_at)) as bigint
+        ) as age_seconds,
+        seen.is_blind,
+        asked.as_of
+    from seen
+    cross join asked
+
+)
+
+select * from aged

@@ -1,0 +1,91 @@
+with
+
+seen as materialized (
+
+    select * from {{ function('spread_at') }}(as_of_text)
+
+),
+
+usual as (
+
+    select usual_spread.*
+    from (select max(seen.as_of) as as_of from seen) as moment
+    cross join
+        lateral {{ function('usual_spread') }}(moment.as_of) as usual_spread
+
+),
+
+open_alerts as (
+
+    select * from {{ function('highest_alerts_at') }}(as_of_text)
+
+),
+
+told as (
+
+    select
+        messages.book,
+        max(messages.told_at) as last_told_at
+    from {{ ref('alert_messages') }} as messages
+    where messages.told_at <= (select max(seen.as_of) from seen)
+    group by messages.book
+
+),
+
+mutes as (
+
+    select * from {{ ref('muted_books') }}
+
+),
+
+states as (
+
+    select
+        seen.book,
+        seen.observed_at,
+        seen.age_seconds,
+        usual.median as median_24h,
+        usual.p95 as p95_24h,
+        usual.p99 as p99_24h,
+        open_alerts.threshold_pct as above_pct,
+        open_alerts.opened_at as open_since,
+        told.last_told_at,
+        trim_scale(seen.bid) as bid,
+        trim_scale(seen.ask) as ask,
+        trim_scale(seen.spread) as spread,
+        case
+            when seen.is_blind then 'blind'
+            when open_alerts.opened_at is null then 'calm'
+            else 'above'
+        end as state,
+        (
+            select max(mutes.muted_until)
+            from mutes
+            where mutes.book in (seen.book, 'all')
+        ) as muted_until
+    from seen
+    left join usual
+        on seen.book = usual.book
+    left join open_alerts
+        on seen.book = open_alerts.book
+    left join told
+        on seen.book = told.book
+
+)
+
+select
+    states.book,
+    states.state,
+    states.bid,
+    states.ask,
+    states.spread,
+    states.observed_at,
+    states.age_seconds,
+    states.median_24h,
+    states.p95_24h,
+    states.p99_24h,
+    states.above_pct,
+    states.open_since,
+    states.last_told_at,
+    states.muted_until
+from states
