@@ -103,7 +103,7 @@ def watch_on(cursor: Any, run_id: int, known_until: datetime, until: datetime) -
 
 
 def count_rows(cursor: Any, run_id: int, inserted: int, quarantined: int) -> None:
-    """Say how many rows an open run has brought so far."""
+    """Say how many rows a run has brought so far."""
     cursor.execute(
         "update ops.runs set rows_read = %s, rows_inserted = %s, rows_quarantined = %s "
         "where run_id = %s",
