@@ -39,7 +39,7 @@ TOO_LONG = "they are too long to be kept"
 # Of lines that cannot be taken, so much of the first is kept.
 MOST_KEPT_BYTES = 64 << 10
 # Seconds that wait for the spool's disk. Of more, only that they were there is kept in memory.
-MOST_QUEUED = 60
+MOST_QUEUED = 600
 
 log = logging.getLogger(__name__)
 
