@@ -203,9 +203,11 @@ class SpoolWriter:
         self._warehouse = warehouse
         if self._started.is_set():
             return
+        # The first line that can be read tells whose it is.
         for line in self._spool.peek():
             try:
                 decode(line.text, warehouse)
+                return
             except OtherWarehouseError:
                 raise TerminalError(
                     f"{self._spool.path} holds seconds of another warehouse: name another "

@@ -107,7 +107,8 @@ def test_damaged_lines_become_gaps_and_the_next_ones_go_on(
     monkeypatch.setattr(spools, "LONGEST_LINE_BYTES", 1 << 18)
     own = id_of(warehouse)
     lines, number = [second(0).encode(own)], 1
-    damaged = [*DAMAGED.values(), second(1).encode("another-id"), b"x" * (1 << 20)]
+    damaged = [line.replace(ID.encode(), own.encode()) for line in DAMAGED.values()]
+    damaged += [second(1).encode("another-id"), b"x" * (3 << 20)]
     for line in damaged:
         if number % 7 == 0:
             # Two in a row, one reason.
