@@ -24,6 +24,7 @@ async def _stream(books: tuple[str, ...]) -> None:
     from loader.market.live import open_bitso
     from loader.stream.daemon import Options, Stream
     from loader.stream.spool import Spool
+    from loader.stream.word import spool_path
     from loader.warehouse.postgres.connection import connect
     from loader.warehouse.settings import get_settings
 
@@ -32,9 +33,7 @@ async def _stream(books: tuple[str, ...]) -> None:
         books,
         url=settings.bitso_stream_url,
         rest=lambda: open_bitso(lambda: connect("loader")),
-        spool=Spool(
-            settings.stream_spool_dir / f"{settings.db}.jsonl", settings.stream_spool_mib << 20
-        ),
+        spool=Spool(spool_path(settings), settings.stream_spool_mib << 20),
         connect=lambda: connect("loader"),
         options=Options(settings.stream_depth, settings.stream_check_seconds),
     )

@@ -11,10 +11,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.operations.schedule import SCHEDULE, ScheduledJob
+from loader.stream.word import spool_path, word_left
 from loader.warehouse.ledger import cursors, deliveries
 from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import get_settings
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -66,6 +68,7 @@ def statuses(
 def status_table(jobs: Iterable[JobStatus]) -> str:
     """The states as a table for people."""
     table = PrettyTable(align="l")
+    table.max_width["last error"] = 60
     table.field_names = [
         "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
         "next expected", "running since", "last error",
@@ -74,7 +77,7 @@ def status_table(jobs: Iterable[JobStatus]) -> str:
         table.add_row([
             job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
             _lag_text(job.event_lag_seconds), job.rows, job.quarantined_open,
-            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:60],
+            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:300],
         ])  # fmt: skip
     return str(table.get_string())
 
@@ -99,6 +102,9 @@ def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStat
             newest_event = observed_until(cursor, job.name)
     if job.name == "alerts":
         last_error = _undelivered(connection) or last_error
+    if job.name == "stream":
+        # What Postgres takes nothing of cannot be in a run.
+        last_error = word_left(spool_path(get_settings())) or last_error
     has_event = bool(job.tables) or job.once_run
     load_lag = _lag(now, last_success)
     event_lag = _lag(now, newest_event)

@@ -11,21 +11,26 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from loader.stream import frames
 from loader.stream.frames import BadFrame
 from loader.stream.market import SAMPLES
-from loader.stream.seconds import Sample, Second, Stop, Why
+from loader.stream.seconds import Damage, Sample, Second, Stop, Why
 from loader.warehouse.clock import MINUTE, SECOND
 from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Gap
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.quarantine import SetAside, set_aside
+from loader.warehouse.ledger.runs import finished_run
 from loader.warehouse.postgres.connection import transaction
+from loader.warehouse.postgres.failures import cause_of
+from loader.warehouse.text import readable
 from loader.wire.records import Record
 
 JOB = FEED = "stream"
+LOST_LINES = "lines of the spool could not be taken"
 
 log = logging.getLogger(__name__)
 
@@ -81,27 +86,42 @@ class StreamAccount:
         self._last_run: int | None = None
         self._last_books: tuple[str, ...] = ()
         self._is_stopped = False
+        # Lines since the last second that said nothing.
+        self._damaged_lines = 0
         with transaction(connection) as cursor:
             # What a process that died has left open, the lock's taker has closed.
             monitored.merge_finished(cursor)
             if last := monitored.last_watched(cursor, FEED):
                 self.until, self._last_run = last.until, last.run_id
                 self._last_books, self._is_stopped = last.books, last.is_stopped
+                if last.is_stopped:
+                    # From now on there may be seconds that are not here yet.
+                    monitored.mark_stopped(cursor, last.run_id, is_stopped=False)
 
-    def write(self, lines: Iterable[Second | Stop]) -> None:
-        """Write seconds in their order, and where they stop."""
+    def reread(self) -> "StreamAccount":
+        """The account as it is in Postgres, after an error on a connection that lives."""
+        return StreamAccount(self._connection)
+
+    def write(self, lines: Iterable[Second | Stop | Damage]) -> None:
+        """Write seconds in their order, where they stop, and what was to be one and is none."""
+        told = []
         with transaction(self._connection) as cursor:
             for line in lines:
                 if isinstance(line, Stop):
                     self._stop(cursor, line)
+                elif isinstance(line, Damage):
+                    told.append(self._set_aside(cursor, line))
                 elif self.until is None or line.until > self.until:
                     self._take(cursor, line)
             self._flush(cursor)
+        if told:
+            log.warning("%s (%d places in all)", told[0], len(told))
 
     def _take(self, cursor: Any, second: Second) -> None:
         if self.until is not None:
             if second.at > self.until:
                 self._account_for_absence(cursor, second)
+            self._damaged_lines = 0
             second = replace(second, at=max(second.at, self.until))
         run = self._run
         if run and (run.books != second.books or second.until > run.turn):
@@ -117,9 +137,11 @@ class StreamAccount:
         books = tuple(book for book in self._last_books if book in second.books)
         if not books:
             return
-        killed_until = start if self._is_stopped else start + SECOND
+        damaged_until = min(start + self._damaged_lines * SECOND, second.at)
+        killed_until = min(damaged_until + (not self._is_stopped) * SECOND, second.at)
         for at, until, why in (
-            (start, killed_until, Why("killed")),
+            (start, damaged_until, Why("database", LOST_LINES)),
+            (damaged_until, killed_until, Why("killed")),
             (killed_until, second.at, Why("not_running")),
         ):
             if at < until:
@@ -171,17 +193,39 @@ class StreamAccount:
             return
         monitored.watch_on(cursor, run.run_id, run.stored_until, run.until)
         run.stored_until = run.until
-        self._copy(run)
+        self._copy(cursor, run)
         self._write_gaps(cursor, run)
         self._quarantine(cursor, run)
         monitored.count_rows(cursor, run.run_id, run.inserted, run.quarantined)
 
-    def _copy(self, run: _OpenRun) -> None:
+    def _copy(self, cursor: Any, run: _OpenRun) -> None:
         if not run.samples:
             return
         self._days.ensure(SAMPLES.table, {at.date() for at, _ in run.samples})
-        run.inserted += SAMPLES.copy(self._connection, _records(run.samples), run.run_id)
+        self._store(cursor, run, run.samples)
         run.samples.clear()
+
+    def _store(self, cursor: Any, run: _OpenRun, samples: list[tuple[datetime, Sample]]) -> None:
+        """COPY samples; where Postgres refuses a row, halve them until it is alone."""
+        cursor.execute("savepoint samples")
+        try:
+            run.inserted += SAMPLES.copy(self._connection, _records(samples), run.run_id)
+        except psycopg2.Error as error:
+            if cause_of(error) != "row":
+                raise
+            cursor.execute("rollback to savepoint samples")
+            reason = "Postgres cannot hold it: " + str(error).splitlines()[0]
+        else:
+            cursor.execute("release savepoint samples")
+            return
+        if len(samples) > 1:
+            middle = len(samples) // 2
+            self._store(cursor, run, samples[:middle])
+            self._store(cursor, run, samples[middle:])
+            return
+        [(at, sample)] = samples
+        run.bad.append(BadFrame(sample.book, "not_storable", reason, sample.payload))
+        run.touched[sample.book, at] = _OpenGap(at, at + SECOND, Why("database", reason))
 
     def _write_gaps(self, cursor: Any, run: _OpenRun) -> None:
         gaps = [
@@ -199,6 +243,15 @@ class StreamAccount:
         set_aside(cursor, run.run_id, frames.SOURCE, rows, once=False)
         run.quarantined += len(run.bad)
         run.bad.clear()
+
+    def _set_aside(self, cursor: Any, damage: Damage) -> str:
+        """Lines of the spool, in a run of their own: nobody knows which seconds they were."""
+        reason = f"{damage.lines} lines of the spool say nothing: {damage.reason}"
+        row = SetAside("spool", "unreadable_line", reason, readable(damage.raw))
+        run_id = finished_run(cursor, JOB)
+        monitored.count_rows(cursor, run_id, 0, set_aside(cursor, run_id, frames.SOURCE, [row]))
+        self._damaged_lines += damage.lines
+        return reason
 
 
 def _records(samples: Iterable[tuple[datetime, Sample]]) -> Iterator[Record]:

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 from loader.stream.market import parse_tickers
 from loader.stream.rest_pool import RestPool
+from loader.stream.told import told
 from loader.stream.tracked_book import Quote, TrackedBook
 from loader.warehouse.clock import AsyncClock
-from loader.warehouse.errors import WarehouseError
 from loader.wire.records import Record
 
 # The ticker may show a quote of any moment of the last minute: ours of that minute all count.
@@ -82,6 +82,9 @@ class TickerCheck:
         self._looking = {name: set() for name in self._books}
         try:
             body = await self._rest.call(lambda client: client.ticker())
+            tickers = {
+                record.key: record for record in parse_tickers(body) if isinstance(record, Record)
+            }
             # What the ticker has seen may still be on its way to us.
             await self._clock.pause(SETTLE_SECONDS)
             seen = {
@@ -89,14 +92,11 @@ class TickerCheck:
                 for name, tracked in self._books.items()
                 if tracked.book is not None and tracked.generation == generations[name]
             }
-        except WarehouseError as error:
-            log.warning("the books could not be held against the ticker: %s", error)
+        except Exception as error:  # noqa: BLE001 - the next look may be better
+            log.warning("the books could not be held against the ticker: %s", told(error))
             return {}
         finally:
             self._looking = None
-        tickers = {
-            record.key: record for record in parse_tickers(body) if isinstance(record, Record)
-        }
         return {
             name: generations[name]
             for name, quotes in seen.items()

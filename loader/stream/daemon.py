@@ -19,6 +19,7 @@ from loader.stream.seconds import Cause, Second, Why
 from loader.stream.seeding import Seeding
 from loader.stream.socket import FrameSocket
 from loader.stream.spool import Spool
+from loader.stream.told import told
 from loader.stream.tracked_book import TrackedBook
 from loader.stream.writer import SpoolWriter
 from loader.warehouse.clock import SECOND, SYSTEM_CLOCK, AsyncClock
@@ -66,9 +67,8 @@ class Stream:
         self._rest = RestPool(rest)
         self._writer = SpoolWriter(spool, connect)
         self._stopping = asyncio.Event()
-        self._failure: BaseException | None = None
         self._check = TickerCheck(self.books, self._rest, clock, options.check_seconds)
-        self._seeding = Seeding(self._rest, clock, self._check.forget, self._fail)
+        self._seeding = Seeding(self._rest, clock, self._check.forget)
         self._socket = FrameSocket(
             url, self.books, clock,
             on_change=self._check.note_change,
@@ -106,16 +106,10 @@ class Stream:
             await asyncio.gather(*tasks, seeding, return_exceptions=True)
         for task in ended - {stopping}:
             task.result()
-        if self._failure:
-            raise self._failure
 
     def stop(self) -> None:
         """End cleanly, soon; to be called on the loop (`call_soon_threadsafe` from elsewhere)."""
         self._stopping.set()
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        self.stop()
 
     async def _sample(self) -> NoReturn:
         """Each whole second that comes; seconds that did not come are gaps."""
@@ -153,10 +147,20 @@ class Stream:
             elif quiet_for > QUIET_SECONDS:
                 gaps[name] = Why("stale", "nothing is heard, not even a keep-alive")
             else:
-                samples.append(tracked.sample(sampled_at))
-                self._check.note_sample(tracked)
+                try:
+                    samples.append(tracked.sample(sampled_at))
+                except Exception as error:  # noqa: BLE001 - it costs this book alone
+                    gaps[name] = self._lose(tracked, error)
+                else:
+                    self._check.note_sample(tracked)
         bad = self._socket.take_bad()
         return Second(slot, slot + SECOND, self._names, gaps, tuple(samples), bad)
+
+    def _lose(self, tracked: TrackedBook, error: Exception) -> Why:
+        log.error("%s: it cannot be sampled and is read anew: %s", tracked.name, told(error))
+        tracked.lose("resync")
+        self._seeding.want(tracked)
+        return Why("resync", told(error))
 
     def _why_not(self, tracked: TrackedBook, *, is_throttled: bool) -> Why:
         cause: Cause = tracked.cause

@@ -13,28 +13,39 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 from loader.stream.order_book import BUY, SELL, Diff, Order, OrderBook
+from loader.warehouse.text import printable, shortened
 from loader.warehouse.values import (
+    LONGEST_NAME_BYTES,
     BadValueError,
     bad,
     counter,
+    name_of,
+    number,
     positive,
     zero_or_more,
 )
-from loader.wire.json_text import ShapeError, read_json
-from loader.wire.records import required, text
+from loader.wire.records import required
 
 CHANNEL = "diff-orders"
 # What its bad frames are called in quarantine.
 SOURCE = "bitso_stream"
 
-# A float would lose digits: numbers that are no integers become Decimals.
-_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=Decimal).decode
+# Of what a bad frame holds so much is kept: enough to see what it was, and none is sent again.
+MOST_KEPT_CHARACTERS = 10_000
+
+# A float would lose digits: numbers that are no integers become Decimals, within the limits of any
+# field. NaN, Infinity and 1E99999999 are none, wherever in a frame they stand.
+_number = partial(number, "a value")
+_decode = json.JSONDecoder(parse_float=_number, parse_constant=_number).decode
 _SEQUENCES_END = 2**63
 _MOST_MILLISECONDS = 253_402_300_799_999
-_names_book = re.compile(r'"book"\s*:\s*"([a-z0-9]+_[a-z0-9]+)"').search
+_BOOK = "[a-z0-9]{1,40}_[a-z0-9]{1,40}"
+_is_book = re.compile(_BOOK).fullmatch
+_names_book = re.compile(rf'"book"\s*:\s*"({_BOOK})"').search
 
 
 class KeepAlive(NamedTuple):
@@ -55,7 +66,7 @@ class Refusal(NamedTuple):
 
 
 class BadFrame(NamedTuple):
-    """A frame that cannot be taken. Without a `book` it may have been of any of them."""
+    """A frame that cannot be taken. Without a `book` nobody knows whose it was, if anybody's."""
 
     book: str
     code: str
@@ -74,31 +85,44 @@ def subscription(book: str, action: str = "subscribe") -> str:
 def read_frame(message: str | bytes) -> Frame:
     """What a message says; never raises."""
     if isinstance(message, bytes):
-        shown = message.decode(errors="backslashreplace")
-        return BadFrame(_named(shown), "not_text", "a binary message", shown)
+        return bad_frame(message, "not_text", "a binary message")
+    data = None
     try:
-        data = _decode(message)
-    except (ValueError, ArithmeticError, RecursionError):
-        return BadFrame(_named(message), "not_json", _why_not_json(message), message)
-    if not isinstance(data, dict):
-        return BadFrame("", "not_an_object", "an object is expected", message)
-    try:
+        data = _read(message)
+        if not isinstance(data, dict):
+            bad("unknown_frame", "an object is expected")
         return _diff(data) if data.get("type") == CHANNEL and "payload" in data else _other(data)
     except BadValueError as error:
-        return BadFrame(_named(message), error.code, str(error), message)
+        return bad_frame(message, error.code, error.reason, _book_of(data))
 
 
-def _why_not_json(message: str) -> str:
+def bad_frame(message: str | bytes, code: str, reason: str, book: str | None = None) -> BadFrame:
+    """A message as one that cannot be taken; of which book its text says, unless it is told."""
+    if isinstance(message, bytes):
+        message = message[:MOST_KEPT_CHARACTERS].decode(errors="backslashreplace")
+    if book is None:
+        named = _names_book(message)
+        book = named[1] if named else ""
+    return BadFrame(book, code, reason, shortened(message, MOST_KEPT_CHARACTERS))
+
+
+def _read(text: str) -> Any:
     try:
-        read_json(message)
-    except ShapeError as error:
-        return str(error)
-    return "not JSON that can be read"
+        return _decode(text)
+    except BadValueError:
+        raise
+    except RecursionError:
+        bad("not_json", "not JSON: nested too deeply")
+    except ValueError as error:
+        bad("not_json", f"not JSON: {shortened(str(error), 100)}")
 
 
-def _named(message: str) -> str:
-    found = _names_book(message)
-    return found[1] if found else ""
+def _book_of(data: Any) -> str | None:
+    """The book that a frame names itself; None where it could not be read so far."""
+    if data is None:
+        return None
+    book = data.get("book") if isinstance(data, dict) else None
+    return book if isinstance(book, str) and _is_book(book) else ""
 
 
 def _diff(data: dict[str, Any]) -> Diff:
@@ -122,8 +146,8 @@ def _order(entry: Any) -> Order:
     if not isinstance(entry, dict):
         bad("not_an_object", "an entry is not an object")
     oid = entry.get("o")
-    if not isinstance(oid, str) or not oid:
-        bad("not_a_text", "o is not a text")
+    if not isinstance(oid, str) or not 0 < len(oid) <= LONGEST_NAME_BYTES:
+        bad("not_a_text", f"o is not a text of up to {LONGEST_NAME_BYTES} characters")
     status = entry.get("s")
     if status != "open":
         if not isinstance(status, str):
@@ -143,17 +167,24 @@ def _amount(name: str, value: Any) -> Decimal:
 
 def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
     if "error" in data:
-        reason = str(data["error"])
-        return Refusal(reason.rpartition(" - ")[2] if "book is not supported" in reason else "",
-                       " ".join(reason.split())[:200])  # fmt: skip
+        return _refusal(data["error"])
     if "response" in data:
         book = data.get("book")
         # "ok", or "Already subscribed to channel: ..."; another action's answer says nothing.
         is_ours = data.get("type") == CHANNEL and data.get("action") == "subscribe"
         return Ack(book) if is_ours and isinstance(book, str) else KeepAlive()
-    if data.get("type") != "ka":
-        bad("unknown_frame", f"a frame of an unknown type: {str(data.get('type'))[:40]}")
+    kind = data.get("type")
+    if kind != "ka":
+        named = f": {printable(shortened(kind, 40))}" if isinstance(kind, str) else ""
+        bad("unknown_frame", f"a frame of an unknown type{named}")
     return KeepAlive()
+
+
+def _refusal(error: Any) -> Refusal:
+    if not isinstance(error, str):
+        return Refusal("", "an error that is no text")
+    reason = printable(" ".join(shortened(error, 200).split()))
+    return Refusal(reason.rpartition(" - ")[2] if "book is not supported" in reason else "", reason)
 
 
 def read_snapshot(book: str, reply: str) -> OrderBook:
@@ -164,10 +195,7 @@ def read_snapshot(book: str, reply: str) -> OrderBook:
 
     Raises BadValueError when it is not what it should be.
     """
-    try:
-        data = _decode(reply)
-    except (ValueError, ArithmeticError, RecursionError):
-        bad("wrong_shape", "the snapshot is not JSON")
+    data = _read(reply)
     payload = data.get("payload") if isinstance(data, dict) else None
     if not isinstance(payload, dict):
         bad("wrong_shape", "the snapshot has no payload")
@@ -189,7 +217,7 @@ def _resting(book: str, side: int, entries: Any) -> Iterator[Order]:
         if not isinstance(entry, dict):
             bad("not_an_object", "an order is not an object")
         if entry.get("book", book) != book:
-            bad("wrong_book", f"{book} was asked for, an order of {entry['book']} came")
-        oid = text(entry, "oid")
+            bad("wrong_book", f"{book} was asked for, an order of another came")
+        oid = name_of("oid", required(entry, "oid"))
         price, amount = required(entry, "price"), required(entry, "amount")
         yield Order(oid, side, positive("price", price), _amount("amount", amount))

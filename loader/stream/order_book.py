@@ -9,10 +9,14 @@ from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import NamedTuple
 
-BUY, SELL = 0, 1
+from loader.warehouse.values import MAX_DIGITS, bad
 
-# Enough digits for the sum of any amounts that a source may send.
-_exact = Context(prec=1000).add
+BUY, SELL = 0, 1
+# A hundred times the orders of the fullest book: past it the source only makes us keep things.
+MOST_ORDERS = 100_000
+
+# Enough digits for the sum of any amounts that a frame may hold.
+_exact = Context(prec=2 * MAX_DIGITS).add
 
 
 class Order(NamedTuple):
@@ -74,7 +78,10 @@ class _Side:
 
 
 class OrderBook:
-    """A book in step with its source up to `sequence`."""
+    """A book in step with its source up to `sequence`.
+
+    What enters it is within the limits of `values`. Raises BadValueError past MOST_ORDERS.
+    """
 
     def __init__(self, sequence: int, orders: Iterable[Order] = (), changed: int = 0) -> None:
         self.sequence = sequence
@@ -88,7 +95,8 @@ class OrderBook:
     def apply(self, diff: Diff) -> bool:
         """Take a frame; False when it is known already.
 
-        Raises OutOfStepError when one before it is missing.
+        Raises OutOfStepError when one before it is missing, BadValueError when there is no room
+        for it; of what was in it, some may be in the book then.
         """
         if diff.sequence != self.sequence + 1:
             if diff.sequence <= self.sequence:
@@ -106,6 +114,8 @@ class OrderBook:
         if place is not None:
             self._sides[place[0]].drop(oid, place[1])
         if price is not None and amount:
+            if len(self._places) >= MOST_ORDERS:
+                bad("too_many", f"over {MOST_ORDERS} orders in a book")
             self._sides[side].put(oid, price, amount)
             self._places[oid] = (side, price)
 

@@ -12,10 +12,10 @@ from loader.stream.frames import read_snapshot
 from loader.stream.market import Bitso
 from loader.stream.order_book import OrderBook
 from loader.stream.rest_pool import RestPool
+from loader.stream.told import told
 from loader.stream.tracked_book import TrackedBook
 from loader.warehouse.clock import AsyncClock
-from loader.warehouse.errors import NotFoundError, WarehouseError
-from loader.warehouse.values import BadValueError
+from loader.warehouse.errors import NotFoundError
 
 # A book that the exchange does not know may be listed one day.
 UNKNOWN_BOOK_SECONDS = 300.0
@@ -24,10 +24,9 @@ log = logging.getLogger(__name__)
 
 
 class Seeding:
-    """A task for each book that wants a snapshot.
+    """A task for each book that wants a snapshot, which tries until it has one.
 
-    `on_seeded` hears of each book that is in step again, `on_failure` of an error that no other
-    try would mend.
+    `on_seeded` hears of each book that is in step again.
     """
 
     def __init__(
@@ -35,12 +34,10 @@ class Seeding:
         rest: RestPool,
         clock: AsyncClock,
         on_seeded: Callable[[str], None],
-        on_failure: Callable[[BaseException], None],
     ) -> None:
         self._rest = rest
         self._clock = clock
         self._on_seeded = on_seeded
-        self._on_failure = on_failure
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._is_over = False
 
@@ -67,10 +64,7 @@ class Seeding:
     def _end(self, tracked: TrackedBook, task: asyncio.Task[None]) -> None:
         if self._tasks.get(tracked.name) is task:
             del self._tasks[tracked.name]
-        if not task.cancelled() and (error := task.exception()):
-            # An error that no retry mends ends the daemon: else the book would stay away unseen.
-            self._on_failure(error)
-        elif not self._is_over:
+        if not self._is_over:
             # The book may have been lost again since the task last looked.
             self.want(tracked)
 
@@ -79,10 +73,12 @@ class Seeding:
         while tracked.wants_snapshot:
             pause = backoff.pause()
             if problem := await self._once(tracked):
+                trouble = problem if isinstance(problem, str) else told(problem)
                 if isinstance(problem, NotFoundError):
                     pause = UNKNOWN_BOOK_SECONDS
-                    tracked.detail = str(problem)
-                log.warning("%s: %s", tracked.name, problem)
+                    tracked.detail = trouble
+                if backoff.is_news(trouble):
+                    log.warning("%s: %s", tracked.name, trouble)
                 await self._clock.pause(pause)
 
     async def _once(self, tracked: TrackedBook) -> Exception | str | None:
@@ -99,11 +95,16 @@ class Seeding:
 
         try:
             book = await self._rest.call(fetch)
-        except (WarehouseError, BadValueError) as error:
+        except Exception as error:  # noqa: BLE001 - the next reply may be better
             return error
         if book is None or not tracked.wants_snapshot or tracked.generation != generation:
             return None
-        if problem := tracked.seed(book):
+        try:
+            problem = tracked.seed(book)
+        except Exception as error:  # noqa: BLE001 - of what has waited something cannot be taken
+            tracked.lose("resync")
+            return error
+        if problem:
             return problem
         self._on_seeded(tracked.name)
         log.info("%s: in step at %d", tracked.name, book.sequence)

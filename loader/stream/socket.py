@@ -13,24 +13,42 @@ from typing import NoReturn
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from loader.stream.backoff import Backoff
-from loader.stream.frames import Ack, BadFrame, Refusal, read_frame, subscription
+from loader.stream.backoff import Backoff, PerMinute
+from loader.stream.frames import (
+    Ack,
+    BadFrame,
+    Frame,
+    Refusal,
+    bad_frame,
+    read_frame,
+    subscription,
+)
 from loader.stream.order_book import Diff
+from loader.stream.told import from_outside, shown_text, told
 from loader.stream.tracked_book import TrackedBook
 from loader.warehouse.clock import AsyncClock
+from loader.warehouse.values import BadValueError
 
 # Three keep-alives missed, one comes every 20 s: nobody is there.
 SILENT_SECONDS = 60.0
 # After so long a connection counts as healthy, and the next failure as the first.
 HEALTHY_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
-LONGEST_FRAME_BYTES = 16 << 20
+# For all of a handshake, its redirects included; websockets bounds what it may send.
+HANDSHAKE_SECONDS = 10.0
+# Thousands of orders in one frame. As JSON of nothing but brackets it takes 25 times as much.
+LONGEST_FRAME_BYTES = 2 << 20
 # Bad frames that go into quarantine in any minute; the rest is only counted.
 BAD_FRAMES_A_MINUTE = 20
+# And so much is said of other things that may come with every frame.
+WARNINGS_A_MINUTE = 20
 
 log = logging.getLogger(__name__)
+# What the library meets reaches us as an exception; it would also log it, with a traceback.
+_unheard = logging.getLogger(f"{__name__}.library")
+_unheard.disabled = True
 
 
 class _LeaveError(Exception):
@@ -65,7 +83,8 @@ class FrameSocket:
         self._has_tried = False
         self._heard_at = 0.0
         self._bad: list[BadFrame] = []
-        self._bad_minute = (0, 0)
+        self._bad_frames = PerMinute("bad frames", BAD_FRAMES_A_MINUTE, clock)
+        self._warnings = PerMinute("refusals and missing frames", WARNINGS_A_MINUTE, clock)
 
     @property
     def is_disconnected(self) -> bool:
@@ -97,7 +116,8 @@ class FrameSocket:
             if self._heard_at - opened_at >= HEALTHY_SECONDS:
                 backoff.reset()
             pause = backoff.pause()
-            log.warning("%s: connecting again in %.1f s", reason, pause)
+            if backoff.is_news(reason):
+                log.warning("%s: connecting again in %.1f s", reason, pause)
             await self._clock.pause(pause)
 
     async def renew(self, stale: list[str], whole: bool) -> None:
@@ -117,15 +137,7 @@ class FrameSocket:
     async def _connect(self) -> str:
         """Be connected for as long as it goes well; returns why it ended."""
         try:
-            socket = await open_socket(
-                self._url,
-                # The exchange sends its own keep-alives, and compression gains little on such short
-                # frames.
-                ping_interval=None,
-                compression=None,
-                close_timeout=1,
-                max_size=LONGEST_FRAME_BYTES,
-            )
+            socket = await self._open()
             try:
                 self._socket = socket
                 self._has_tried = True
@@ -138,11 +150,29 @@ class FrameSocket:
             return str(error)
         except ConnectionClosed as error:
             return f"the connection was closed: {_closed(error)}"
-        except InvalidStatus as error:
-            return f"the connection was refused: HTTP {error.response.status_code}"
-        except (InvalidHandshake, OSError, TimeoutError, EOFError) as error:
-            return f"no connection: {error or type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - the next connection may be better
+            return told(error)
         return "the connection was closed"
+
+    async def _open(self) -> ClientConnection:
+        try:
+            return await open_socket(
+                self._url,
+                # The exchange sends its own keep-alives, and compression gains little on such short
+                # frames.
+                ping_interval=None,
+                compression=None,
+                open_timeout=HANDSHAKE_SECONDS,
+                close_timeout=1,
+                max_size=LONGEST_FRAME_BYTES,
+                logger=_unheard,
+            )
+        except InvalidStatus as error:
+            code = error.response.status_code
+            raise _LeaveError(f"the connection was refused: HTTP {code}") from None
+        except Exception as error:  # noqa: BLE001 - it fails in many ways
+            # A redirect may lead the library to an address that it cannot read.
+            raise _LeaveError(f"no connection: {from_outside(error)}") from None
 
     async def _converse(self, socket: ClientConnection) -> None:
         works = {
@@ -177,23 +207,29 @@ class FrameSocket:
     async def _hear(self, socket: ClientConnection) -> None:
         async for message in socket:
             self._heard_at = self._clock.monotonic()
-            frame = read_frame(message)
-            if isinstance(frame, Diff):
-                self._take(frame)
-            elif isinstance(frame, Ack):
-                if tracked := self._books.get(frame.book):
-                    tracked.is_subscribed = True
-                    self._on_lost(tracked)
-            elif isinstance(frame, Refusal):
-                self._note_refusal(frame)
-            elif isinstance(frame, BadFrame):
-                self._set_aside(frame)
+            try:
+                self._deal_with(read_frame(message))
+            except Exception as error:  # noqa: BLE001 - a frame may cost its book, and no more
+                code = error.code if isinstance(error, BadValueError) else "not_taken"
+                self._set_aside(bad_frame(message, code, told(error)))
+
+    def _deal_with(self, frame: Frame) -> None:
+        if isinstance(frame, Diff):
+            self._take(frame)
+        elif isinstance(frame, Ack):
+            if tracked := self._books.get(frame.book):
+                tracked.is_subscribed = True
+                self._on_lost(tracked)
+        elif isinstance(frame, Refusal):
+            self._note_refusal(frame)
+        elif isinstance(frame, BadFrame):
+            self._set_aside(frame)
 
     def _take(self, diff: Diff) -> None:
         tracked = self._books.get(diff.book)
         if tracked is None:
             return
-        if not tracked.take(diff):
+        if not tracked.take(diff) and self._warnings.lets_through():
             log.warning("%s: frames before %d are missing", tracked.name, diff.sequence)
         if tracked.book is None:
             self._on_lost(tracked)
@@ -202,24 +238,25 @@ class FrameSocket:
 
     def _note_refusal(self, refusal: Refusal) -> None:
         tracked = self._books.get(refusal.book)
-        if tracked is None or tracked.detail != refusal.reason:
+        is_new = tracked is None or tracked.detail != refusal.reason
+        if is_new and self._warnings.lets_through():
             log.error("Bitso refuses: %s", refusal.reason)
         if tracked is not None:
             tracked.detail = refusal.reason
 
     def _set_aside(self, bad: BadFrame) -> None:
-        """To quarantine; whoever it may have been of is read anew."""
-        minute, count = self._bad_minute
-        this_minute = int(self._clock.monotonic() // 60)
-        count = count + 1 if minute == this_minute else 1
-        self._bad_minute = (this_minute, count)
-        if count <= BAD_FRAMES_A_MINUTE:
+        """To quarantine; the book that it names is read anew.
+
+        Where it names none and was of one all the same, that book's next frame tells.
+        """
+        if self._bad_frames.lets_through():
             self._bad.append(bad)
-            log.warning("a bad frame of %s: %s", bad.book or "some book", bad.reason)
-        if bad.code == "unknown_frame":
-            return
-        named = self._books.get(bad.book)
-        for tracked in self._books.values() if not bad.book else [named] if named else []:
+            log.warning(
+                "a bad frame of %s: %s: %s",
+                bad.book or "no book", bad.reason, shown_text(bad.raw),
+            )  # fmt: skip
+        tracked = self._books.get(bad.book)
+        if tracked and bad.code != "unknown_frame":
             tracked.lose("resync")
             self._on_lost(tracked)
 
@@ -228,5 +265,4 @@ def _closed(error: ConnectionClosed) -> str:
     """1011 is the exchange's own error, or its answer to a request without a book."""
     if error.rcvd is None:
         return "without a word"
-    reason = f" {error.rcvd.reason}" if error.rcvd.reason else ""
-    return f"{error.rcvd.code}{reason}"
+    return f"{error.rcvd.code} {shown_text(error.rcvd.reason)}".rstrip()

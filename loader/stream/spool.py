@@ -1,24 +1,46 @@
 """Lines that are not in Postgres yet, oldest first, in a file: what a killed process leaves.
 
 Every line is written here before anything else happens to it, and the file is emptied whenever
-all of it is in Postgres. A line without its end is of a process that died while writing it.
+all of it is in Postgres. What is in it, the disk or a lost power may have changed: lines are given
+out as they stand, whatever that is.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
+import stat
 import threading
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
-from loader.warehouse.errors import AlreadyRunningError, TerminalError
+from loader.warehouse.errors import AlreadyRunningError, TerminalError, TransientError
 
+# Far more than a second of all books takes. What is longer was not written as one line.
+LONGEST_LINE_BYTES = 16 << 20
 # So many lines are kept in memory while the disk is full or broken.
 _MOST_IN_MEMORY = 60
 _CHUNK_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 log = logging.getLogger(__name__)
+
+
+class SpoolLine(NamedTuple):
+    """A line without its end, and how much of the file it takes with it.
+
+    Of one that is too long, only how it begins.
+    """
+
+    text: bytes
+    size: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it is there."""
+        return self.size == len(self.text) + 1
 
 
 class Spool:
@@ -28,7 +50,7 @@ class Spool:
     """
 
     def __init__(self, path: Path, most_bytes: int = 256 << 20) -> None:
-        self._path = path
+        self.path = path
         self._most_bytes = most_bytes
         self._lock = threading.Lock()
         self._file = -1
@@ -41,21 +63,27 @@ class Spool:
     def open(self) -> None:
         """Take hold of the file, with what is in it.
 
-        Raises AlreadyRunningError when another process has it, TerminalError when nobody can.
+        Raises AlreadyRunningError when another process has it, TransientError when the disk is
+        full, TerminalError when nobody can have it.
         """
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+            self._file = os.open(self.path, flags, 0o600)
+            found = os.fstat(self._file)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(None, "not a regular file")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._drop_torn_line()
+            self._size = self._end_last_line(found.st_size)
         except BlockingIOError:
             self.close()
             raise AlreadyRunningError(
-                f"another stream run is at work (it holds {self._path}): try again later"
+                f"another stream run is at work (it holds {self.path}): try again later"
             ) from None
         except OSError as error:
             self.close()
-            raise TerminalError(f"{self._path} cannot be used: {error.strerror}") from None
+            kind = TransientError if error.errno in _NO_ROOM else TerminalError
+            raise kind(f"{self.path} cannot be used: {error.strerror}") from None
 
     def close(self) -> None:
         """Let go of the file; what is in it stays."""
@@ -83,33 +111,45 @@ class Spool:
             self._memory.append(line)
             return True
 
-    def peek(self, most_bytes: int = _CHUNK_BYTES) -> list[bytes]:
-        """The next lines, at least one if there is any, and whole ones only."""
+    def peek(self, most_bytes: int = _CHUNK_BYTES) -> list[SpoolLine]:
+        """The next lines, at least one if there is any."""
         with self._lock:
             if self._read == self._size:
-                return list(self._memory)
-            piece = b""
-            while not piece.endswith(b"\n"):
-                wanted = min(most_bytes, self._size - self._read - len(piece))
-                read = os.pread(self._file, wanted, self._read + len(piece)) if wanted else b""
-                if not read:
+                return [SpoolLine(line, len(line) + 1) for line in self._memory]
+            piece = self._bytes(self._read, most_bytes)
+            while (end := piece.rfind(b"\n")) < 0 and len(piece) < LONGEST_LINE_BYTES:
+                more = self._bytes(self._read + len(piece), most_bytes)
+                if not more:
                     break
-                piece += read
-                if (end := piece.rfind(b"\n")) >= 0:
-                    piece = piece[: end + 1]
-            return piece.splitlines()
+                piece += more
+            if end < 0:
+                return [SpoolLine(piece[:_CHUNK_BYTES], self._length_of_line())]
+            return [SpoolLine(line, len(line) + 1) for line in piece[:end].split(b"\n")]
 
-    def advance(self, lines: list[bytes]) -> None:
+    def advance(self, lines: list[SpoolLine]) -> None:
         """The lines that came first are safe elsewhere."""
         with self._lock:
             if self._read == self._size:
                 for _ in lines:
                     self._memory.popleft()
                 return
-            self._read += sum(len(line) + 1 for line in lines)
+            self._read += sum(line.size for line in lines)
             if self._read == self._size:
                 self._truncate(0)
                 self._read = 0
+
+    def _bytes(self, start: int, most: int) -> bytes:
+        return os.pread(self._file, min(most, self._size - start), start)
+
+    def _length_of_line(self) -> int:
+        """How much of the file the next line takes, with its end; read in pieces."""
+        start = self._read
+        while piece := self._bytes(start, _CHUNK_BYTES):
+            if (end := piece.find(b"\n")) >= 0:
+                return start + end + 1 - self._read
+            start += len(piece)
+        # Somebody has cut the file off meanwhile.
+        return self._size - self._read
 
     def _write(self, data: bytes) -> bool:
         try:
@@ -118,7 +158,7 @@ class Spool:
                 raise OSError(None, "no space left")
         except OSError as error:
             if not self._is_broken:
-                log.warning("%s: %s: going on in memory", self._path, error.strerror)
+                log.warning("%s: %s: going on in memory", self.path, error.strerror)
             self._is_broken = True
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
@@ -134,15 +174,9 @@ class Spool:
             os.ftruncate(self._file, size)
         self._size = size
 
-    def _drop_torn_line(self) -> None:
-        size = end = os.fstat(self._file).st_size
-        while end:
-            start = max(0, end - _CHUNK_BYTES)
-            newline = os.pread(self._file, end - start, start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        if end != size:
-            os.ftruncate(self._file, end)
-        self._size = end
+    def _end_last_line(self, size: int) -> int:
+        """Give an end to a line that its process died with, so that the next is one of its own."""
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            os.pwrite(self._file, b"\n", size)
+            size += 1
+        return size

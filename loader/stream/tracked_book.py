@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from loader.stream.order_book import Diff, Level, OrderBook, OutOfStepError
+from loader.stream.order_book import MOST_ORDERS, Diff, Level, OrderBook, OutOfStepError
 from loader.stream.seconds import Cause, Sample
 from loader.warehouse.text import plain
 
-# The most frames of a book that wait for a snapshot. Past it the oldest are dropped, and the
-# snapshot must be newer than those.
-MOST_WAITING = 10_000
+# The most frames of a book that wait for a snapshot, and the most orders in them. Past it the
+# oldest are dropped, and the snapshot must be newer than those.
+MOST_WAITING, MOST_WAITING_ORDERS = 10_000, MOST_ORDERS
 # After so many snapshots that are older than frames seen before, the exchange must have begun to
-# count anew.
+# count anew, or what was seen was none of its frames.
 MOST_OLDER = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,7 +40,8 @@ class TrackedBook:
         # Grows whenever the book falls out of step, to tell snapshots that were asked for before.
         self.generation = 0
         self._depth = depth
-        self._waiting: deque[Diff] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Diff] = deque()
+        self._waiting_orders = 0
         self._highest = -1
         self._older = 0
         self._levels: tuple[OrderBook | None, int, str] = (None, -1, "")
@@ -63,7 +64,7 @@ class TrackedBook:
             self.book = None
             self.cause = cause
         self.detail = None
-        self._waiting.clear()
+        self._drop_waiting()
         self.generation += 1
 
     def disconnect(self) -> None:
@@ -92,22 +93,34 @@ class TrackedBook:
             if diff.sequence <= latest:
                 return
             if diff.sequence > latest + 1:
-                self._waiting.clear()
+                self._drop_waiting()
         self._waiting.append(diff)
+        self._waiting_orders += len(diff.orders)
+        while len(self._waiting) > MOST_WAITING or self._waiting_orders > MOST_WAITING_ORDERS:
+            self._waiting_orders -= len(self._waiting.popleft().orders)
         self._highest = max(self._highest, diff.sequence)
+
+    def _drop_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_orders = 0
 
     def seed(self, book: OrderBook) -> str | None:
         """Go on from a snapshot; returns why not, if so."""
         if self._waiting:
             first = self._waiting[0].sequence
             if first > book.sequence + 1:
+                self._older += 1
+                if self._older >= MOST_OLDER:
+                    # One frame with a sequence from far ahead would else keep all others out.
+                    self._older = 0
+                    self._drop_waiting()
                 return f"the snapshot ({book.sequence}) is older than the frames ({first})"
         elif book.sequence < self._highest and self._older < MOST_OLDER:
             self._older += 1
             return f"the snapshot ({book.sequence}) is older than what was seen ({self._highest})"
         for diff in self._waiting:
             book.apply(diff)
-        self._waiting.clear()
+        self._drop_waiting()
         self._older = 0
         self._highest = -1
         self.book = book

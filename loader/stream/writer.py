@@ -4,25 +4,42 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import replace
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from loader.stream.account import JOB, StreamAccount
-from loader.stream.seconds import Second, Stop, decode
-from loader.stream.spool import Spool
-from loader.warehouse.errors import WarehouseError
+from loader.stream.backoff import Backoff
+from loader.stream.seconds import (
+    Damage,
+    OtherWarehouseError,
+    Second,
+    Stop,
+    UnreadableLineError,
+    decode,
+)
+from loader.stream.spool import LONGEST_LINE_BYTES, Spool, SpoolLine
+from loader.stream.told import told
+from loader.stream.word import leave_word
+from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.ledger.identity import warehouse_id
 from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import transaction
-from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.postgres.failures import cause_of, database_error
 
+# The pauses before Postgres is tried again grow from the one to the other.
 RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 15.0
 # The longest that a statement of the stream may take: a lock that lasts must not stop it for ever.
 STATEMENT_SECONDS = 30
 SPOOL_IS_FULL = "Postgres was away and the spool is full"
+TOO_LONG = "they are too long to be kept"
+# Of lines that cannot be taken, so much of the first is kept.
+MOST_KEPT_BYTES = 64 << 10
+# Seconds that wait for the spool's disk. Of more, only that they were there is kept in memory.
+MOST_QUEUED = 600
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +58,14 @@ class SpoolWriter:
         # True at the start: an earlier process may have left lines in the spool.
         self._is_news = True
         self._is_away = False
-        self._is_stopping = False
-        self._is_careful = False
+        # An earlier process may have left one.
+        self._has_word = True
+        self._stopping = threading.Event()
         self._started = threading.Event()
         self._refused: WarehouseError | None = None
-        # Lines that Postgres has refused as data: their samples become gaps.
-        self._poison: set[bytes] = set()
+        self._backoff = Backoff(RETRY_SECONDS, LONGEST_RETRY_SECONDS)
+        # Known from the first connection on.
+        self._warehouse = ""
         self._threads = [
             threading.Thread(target=work, name=f"stream {name}", daemon=True)
             for name, work in (("spool", self._append_all), ("postgres", self._write_all))
@@ -56,7 +75,7 @@ class SpoolWriter:
         """Begin; returns when the job's lock is held.
 
         Raises AlreadyRunningError when another instance holds it, TransientError or TerminalError
-        when Postgres cannot be used.
+        when Postgres or the spool cannot be used.
         """
         self._spool.open()
         appending, writing = self._threads
@@ -74,6 +93,8 @@ class SpoolWriter:
 
     def put(self, second: Second) -> None:
         """Take a second in; never waits."""
+        if self._incoming.qsize() >= MOST_QUEUED:
+            second = second.without_samples("the disk of the spool did not answer")
         self._incoming.put(second)
 
     def stop(self, seconds: float) -> bool:
@@ -93,17 +114,21 @@ class SpoolWriter:
         is_full = False
         until = None
         while second := self._incoming.get():
-            kept = self._spool.append(second.encode(), sync=self._is_away)
+            line = second.encode(self._warehouse)
+            if len(line) > LONGEST_LINE_BYTES:
+                line = second.without_samples(TOO_LONG).encode(self._warehouse)
+            kept = self._spool.append(line, sync=self._is_away)
             if not kept:
-                self._spool.append(second.without_samples(SPOOL_IS_FULL).encode(), must=True)
+                line = second.without_samples(SPOOL_IS_FULL).encode(self._warehouse)
+                self._spool.append(line, must=True)
             if is_full == kept:
                 is_full = not kept
                 log.warning("%s", SPOOL_IS_FULL if is_full else "the spool has room again")
             until = second.until
             self._tell()
         if until:
-            self._spool.append(Stop(until).encode(), must=True, sync=self._is_away)
-        self._is_stopping = True
+            self._spool.append(Stop(until).encode(self._warehouse), must=True, sync=self._is_away)
+        self._stopping.set()
         self._tell()
 
     def _tell(self) -> None:
@@ -122,50 +147,127 @@ class SpoolWriter:
                 ):
                     self._write_on(connection)
                     return
-            except (psycopg2.Error, WarehouseError) as error:
-                known = database_error(error) if isinstance(error, psycopg2.Error) else error
+            except Exception as error:  # noqa: BLE001 - the spool keeps what comes meanwhile
+                known = _in_our_words(error)
                 if not self._started.is_set():
                     self._refused = known
                     self._started.set()
                     return
-                if not self._is_away:
-                    log.warning("Postgres is away, the spool takes over: %s", known)
-                self._is_away = True
-                with self._news:
-                    self._news.wait(RETRY_SECONDS)
+                self._bridge(known)
+
+    def _bridge(self, trouble: WarehouseError) -> None:
+        """Let time pass until Postgres is tried again, and say so where people look."""
+        pause = self._backoff.pause()
+        if self._backoff.is_news(str(trouble)):
+            is_passing = isinstance(trouble, TransientError)
+            what = "Postgres is away" if is_passing else "Postgres takes nothing until it is mended"
+            log.warning("%s, the spool takes over: %s", what, trouble)
+            leave_word(self._spool.path, f"{what}, the spool takes over: {trouble}")
+            self._has_word = True
+        self._is_away = True
+        if self._stopping.wait(pause):
+            # Whoever stops waits for a while, but not for ever.
+            time.sleep(RETRY_SECONDS)
 
     def _write_on(self, connection: Connection) -> None:
         """Write what is in the spool and what comes, to the end."""
         with transaction(connection) as cursor:
             cursor.execute("set statement_timeout = %s", (f"{STATEMENT_SECONDS}s",))
-        ledger = StreamAccount(connection)
+            self._recognise(warehouse_id(cursor))
+        account = StreamAccount(connection)
         self._started.set()
         is_last = False
         while not is_last:
             with self._news:
                 self._news.wait_for(lambda: self._is_news or self._is_away)
                 self._is_news = False
-                is_last = self._is_stopping
-            # One by one after a refusal, to find the culprit.
-            while lines := self._spool.peek()[: 1 if self._is_careful else None]:
-                self._write(ledger, lines)
-                self._spool.advance(lines)
-            self._is_careful = False
-            if self._is_away:
-                log.info("Postgres is back, the spool is empty")
-                self._is_away = False
+                is_last = self._stopping.is_set()
+            while lines := self._spool.peek():
+                account = self._write(account, lines)
+            self._be_at_ease()
 
-    def _write(self, ledger: StreamAccount, lines: list[bytes]) -> None:
+    def _be_at_ease(self) -> None:
+        """All is in Postgres."""
+        if self._is_away:
+            log.info("Postgres is back, the spool is empty")
+            self._is_away = False
+        self._backoff.reset()
+        if self._has_word:
+            leave_word(self._spool.path, None)
+            self._has_word = False
+
+    def _recognise(self, warehouse: str) -> None:
+        """Go on only with the warehouse that the stream began with, and that the spool is for."""
+        if self._warehouse not in ("", warehouse):
+            raise TerminalError("the database is another warehouse by now: start the stream again")
+        self._warehouse = warehouse
+        if self._started.is_set():
+            return
+        # The first line that can be read tells whose it is.
+        for line in self._spool.peek():
+            try:
+                decode(line.text, warehouse)
+                return
+            except OtherWarehouseError:
+                raise TerminalError(
+                    f"{self._spool.path} holds seconds of another warehouse: name another "
+                    "directory in WAREHOUSE_STREAM_SPOOL_DIR, or move the file away"
+                ) from None
+            except UnreadableLineError:
+                continue
+
+    def _write(self, account: StreamAccount, lines: list[SpoolLine]) -> StreamAccount:
+        """Write lines and take them from the spool; returns the account to go on with.
+
+        Where Postgres refuses what they hold, they are halved until the one to blame is alone.
+        """
         try:
-            ledger.write(map(self._decode, lines))
-        except psycopg2.DataError:
-            if self._is_careful:
-                self._poison.update(lines)
-            self._is_careful = True
-            raise
+            account.write(self._read(lines))
+        except psycopg2.Error as error:
+            if cause_of(error) != "row":
+                raise
+            account = account.reread()
+            if len(lines) > 1:
+                middle = len(lines) // 2
+                account = self._write(account, lines[:middle])
+                return self._write(account, lines[middle:])
+            reason = f"Postgres cannot hold it: {told(database_error(error))}"
+            account.write([_damage(lines[0], reason)])
+        self._spool.advance(lines)
+        return account
 
-    def _decode(self, line: bytes) -> Second | Stop:
-        second = decode(line)
-        if line in self._poison and isinstance(second, Second):
-            return replace(second.without_samples("Postgres cannot hold them"), bad=())
-        return second
+    def _read(self, lines: list[SpoolLine]) -> Iterator[Second | Stop | Damage]:
+        """What the lines say; those in a row that say nothing are one damage."""
+        damage: Damage | None = None
+        for line in lines:
+            try:
+                if not line.is_whole:
+                    raise UnreadableLineError("it is longer than any second")
+                found = decode(line.text, self._warehouse)
+            except UnreadableLineError as error:
+                damage = (
+                    damage._replace(lines=damage.lines + 1) if damage else _damage(line, str(error))
+                )
+                continue
+            if damage:
+                yield damage
+                damage = None
+            yield found
+        if damage:
+            yield damage
+
+
+def _damage(line: SpoolLine, reason: str) -> Damage:
+    return Damage(
+        1, f"a line of {line.size} bytes: {reason}", line.text.strip(b"\0")[:MOST_KEPT_BYTES]
+    )
+
+
+def _in_our_words(error: Exception) -> WarehouseError:
+    if isinstance(error, psycopg2.errors.DiskFull):
+        return TransientError(f"{database_error(error)}: make room where Postgres keeps its data")
+    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+        return TerminalError(f"{database_error(error)}: `loader init` gives the rights back")
+    if isinstance(error, psycopg2.Error):
+        return database_error(error)
+    return error if isinstance(error, WarehouseError) else TerminalError(told(error))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from loader.warehouse.text import shortened
+from loader.warehouse.text import printable, shortened
 
 # Far beyond any price or volume, far below what Postgres's numeric can hold.
 MAX_DIGITS = 1000
@@ -125,8 +125,9 @@ def name_of(name: str, value: Any) -> str:
 
 def counter(name: str, value: Any) -> int:
     """A sequence number: digits, or a JSON integer."""
-    digits = str(value)
-    if isinstance(value, str | int) and digits.isascii() and digits.isdecimal():
+    # Of true the text is no number, and what has parts may be too deep to have one.
+    digits = str(value) if isinstance(value, str | int) else ""
+    if digits.isascii() and digits.isdecimal():
         parsed = int(digits) if len(digits) < 20 else -1
         if parsed in _BIGINT:
             return parsed
@@ -151,4 +152,7 @@ def is_of_a_market(moment: datetime) -> bool:
 
 
 def _quoted(value: Any) -> str:
-    return shortened(str(value), 40)
+    """A value in a reason: on one line and cut; of what has parts, which may be deep, its kind."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    return printable(shortened(str(value), 40))

@@ -103,7 +103,7 @@ def watch_on(cursor: Any, run_id: int, known_until: datetime, until: datetime) -
 
 
 def count_rows(cursor: Any, run_id: int, inserted: int, quarantined: int) -> None:
-    """Say how many rows an open run has brought so far."""
+    """Say how many rows a run has brought so far."""
     cursor.execute(
         "update ops.runs set rows_read = %s, rows_inserted = %s, rows_quarantined = %s "
         "where run_id = %s",
@@ -156,12 +156,10 @@ def _merge(cursor: Any, watch: Watch) -> None:
     )
 
 
-def mark_stopped(cursor: Any, run_id: int) -> None:
-    """Take note that the daemon stopped on purpose after this run."""
-    cursor.execute(
-        "update ops.runs set detail = detail || '{\"stopped\": true}' where run_id = %s",
-        (run_id,),
-    )
+def mark_stopped(cursor: Any, run_id: int, *, is_stopped: bool = True) -> None:
+    """Take note that the daemon stopped on purpose after this run, or that it goes on."""
+    changed = "detail || '{\"stopped\": true}'" if is_stopped else "detail - 'stopped'"
+    cursor.execute(f"update ops.runs set detail = {changed} where run_id = %s", (run_id,))
 
 
 def write_gaps(cursor: Any, run_id: int, feed: str, gaps: Iterable[Gap]) -> None:

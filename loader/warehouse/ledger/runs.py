@@ -140,6 +140,17 @@ def _close_after_error(connection: Connection, run: LedgerRun, error: str) -> No
         another.commit()
 
 
+def finished_run(cursor: Any, job: str) -> int:
+    """A run that has ended well with what its transaction does; returns its id."""
+    cursor.execute(
+        "insert into ops.runs (job, status, finished_at) "
+        "values (%s, 'succeeded', clock_timestamp()) returning run_id",
+        (job,),
+    )
+    [(run_id,)] = cursor.fetchall()
+    return int(run_id)
+
+
 def fold_runs(cursor: Any, first_kept: date, newest_run: int, time_zone: str) -> int:
     """Fold the runs of the days before one into counts by day; returns how many.
 

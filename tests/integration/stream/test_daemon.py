@@ -9,12 +9,14 @@ import pytest
 
 from loader.market import bitso
 from loader.stream.daemon import Options, Stream
+from loader.stream.order_book import Diff, OrderBook
 from loader.stream.spool import Spool
 from loader.warehouse.postgres.connection import connect
 from loader.wire.rate_budget import LocalBudget, RateLimits
 from loader.wire.session import HttpReply, Manners, PoliteSession
 from tests.clocks import SteppedClock
 from tests.conftest import Warehouse
+from tests.exchange.hostile import NAMELESS_FRAMES, hostile_frames
 from tests.exchange.market import BOOKS as ALL_BOOKS
 from tests.exchange.server import Simulator
 from tests.waiting import LAST_RESORT_SECONDS, wait_on_loop
@@ -257,3 +259,60 @@ def test_a_snapshot_that_waits_for_the_rate_budget_is_throttled(rig: DaemonRig) 
         await rig.cause("throttled", limit, {"name": "gap", "path": "btc_usd"})
 
     rig.run(live)
+
+
+def test_hostile_frames_cost_their_book_alone(
+    rig: DaemonRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile = hostile_frames("btc_usd")
+    # As many as come here are kept.
+    monkeypatch.setattr("loader.stream.socket.BAD_FRAMES_A_MINUTE", 1000)
+    rig.watch(BOOKS)
+
+    async def live(rig: DaemonRig) -> None:
+        assert rig.simulator.stream
+        counts = rig.simulator.stream.counts
+        for sent, frame in enumerate(hostile + NAMELESS_FRAMES):
+            rig.simulator.faults.add("unreadable", "btc_usd", times=1, argument=frame)
+            # It comes in the place of a good one, which btc_usd misses then.
+            await rig.until(lambda: counts["unreadable"] > sent)  # noqa: B023
+
+    rig.run(live)
+    lost = rig.warehouse.rows("select distinct book from ops.gaps where cause = 'resync'")
+    # Mostly it is in step again within the second.
+    assert set(lost) <= {("btc_usd",)}
+    kept = rig.warehouse.rows(
+        "select location, count(*), max(length(raw)) from ops.quarantine group by 1 order by 1"
+    )
+    silent = ("error", "response")
+    told = [frame for frame in NAMELESS_FRAMES if not any(word in str(frame) for word in silent)]
+    assert [row[:2] for row in kept] == [
+        ("btc_usd", len(hostile)), ("diff-orders", len(told)),
+    ]  # fmt: skip
+    assert all(longest <= 10_000 for *_, longest in kept)
+    messages = [one.getMessage() for one in caplog.records if one.name.startswith("loader")]
+    assert all(message.isprintable() for message in messages)
+
+
+def test_a_fault_of_ours_in_one_frame_costs_its_book_alone(
+    rig: DaemonRig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply, faults = OrderBook.apply, iter([True])
+
+    def fail_once(book: OrderBook, diff: Diff) -> bool:
+        if diff.book == "btc_usd" and next(faults, False):
+            raise KeyError("a fault")
+        return apply(book, diff)
+
+    async def live(rig: DaemonRig) -> None:
+        monkeypatch.setattr(OrderBook, "apply", fail_once)
+        await rig.until(lambda: rig.warehouse.rows("select 1 from ops.quarantine"))
+        await rig.until(rig.is_in_step)
+
+    rig.run(live)
+    lost = rig.warehouse.rows("select distinct book from ops.gaps where cause = 'resync'")
+    assert lost in ([], [("btc_usd",)])
+    [(code, reason)] = rig.warehouse.rows("select reason_code, reason from ops.quarantine")
+    assert code == "not_taken"
+    assert "a fault of this program, please report it: KeyError at test_daemon.py:" in reason
+    assert reason in caplog.text

@@ -258,7 +258,7 @@ GOOD = {"type": "diff-orders", "book": "btc_mxn", "sequence": 1, "payload": [], 
         ('{"type":"diff-orders","book":"btc_mxn","sequ', "not_json", "btc_mxn"),
         ("[" * 100_000, "not_json", ""),
         ('{"sequence":' + "7" * 5000 + "}", "not_json", ""),
-        ("[]", "not_an_object", ""),
+        ("[]", "unknown_frame", ""),
         ('{"type":"surprise"}', "unknown_frame", ""),
         ("{}", "unknown_frame", ""),
         (json.dumps({**GOOD, "book": None}), "not_a_text", ""),
@@ -328,7 +328,7 @@ def test_an_order_of_a_snapshot_is_cancelled_by_its_id() -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("<html>", "wrong_shape"),
+        ("<html>", "not_json"),
         ("[]", "wrong_shape"),
         ('{"success":true}', "wrong_shape"),
         (reply(bids=None), "not_an_array"),
