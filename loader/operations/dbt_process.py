@@ -1,14 +1,40 @@
-"""`python -m loader.operations.dbt_process ...`: dbt as it is typed, started faster.
+"""`python -m loader.operations.dbt_process ...`: dbt as it is typed, as a child of `loader`.
 
-Python's collector looks through all that dbt imports and reads again and again, and finds next to
-nothing: a quarter of the seconds of a short run. The process ends before it would be missed.
+It starts faster: Python's collector looks through all that dbt imports and reads again and again,
+and finds next to nothing: a quarter of the seconds of a short run. The process ends before it would
+be missed. Its sessions are ours (`dbt_session`), and it ends with its parent, whose end of the pipe
+that is its stdin is closed then, however the parent came to its end.
 """
 
 import gc
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import psycopg2
+
+from loader.operations.dbt_session import DbtConnection
 
 gc.disable()
 
 from dbt.cli.main import cli  # noqa: E402 (the imports are the point)
 
+# How long dbt has to cancel what Postgres does for it.
+GRACE_SECONDS = 10.0
+
+
+def end_with_parent() -> None:
+    """Wait for the end of the parent, which writes nothing, then end as on Ctrl-C."""
+    # Not sys.stdin: the interpreter could not end while it is read.
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    psycopg2.connect = partial(psycopg2.connect, connection_factory=DbtConnection)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     cli(prog_name="dbt")
