@@ -20,9 +20,9 @@ MINIMUM_VERSION = 170000
 ENCODING = "UTF8"
 ISOLATION = "READ COMMITTED"
 
-# What an administrator has set for a user or a database, with other programs in mind, is not to break
-# what is made for Postgres as it comes. Only whether a server may be written to is theirs to say
-# (`default_transaction_read_only`).
+# What an administrator has set for a user or a database, with other programs in mind, is not to
+# break what is made for Postgres as it comes. Only whether a server may be written to is theirs to
+# say (`default_transaction_read_only`).
 SESSION = {
     "timezone": "UTC",
     "datestyle": "ISO",

@@ -4,6 +4,7 @@ pgbouncer does with `pool_mode = transaction` or `statement`, and others like it
 session, `set role` and our settings would then be lost, or somebody else's.
 """
 
+import contextlib
 from collections.abc import Callable
 from contextlib import closing
 
@@ -11,8 +12,6 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 
 _LOOKS = 3
-# What pgbouncer answers to `begin` where it would hand even each statement to another session.
-_NO_TRANSACTIONS = "statement pooling mode"
 
 
 def mixes_sessions(connection: Connection, another: Callable[[], Connection]) -> bool:
@@ -24,24 +23,30 @@ def mixes_sessions(connection: Connection, another: Callable[[], Connection]) ->
     """
     try:
         ours = {_answering(connection)}
-    except psycopg2.Error as error:
-        if _NO_TRANSACTIONS in str(error):
+    except psycopg2.OperationalError:
+        if _has_no_transactions(another):
             return True
         raise
     if ours == {connection.get_backend_pid()}:
         return False
-    theirs = set()
-    try:
-        with closing(another()) as other:
-            for _ in range(_LOOKS):
-                theirs.add(_answering(other, stays=True))
-                ours |= {_answering(connection), _answering(connection)}
-                other.commit()
-                ours.add(_answering(connection))
-    except psycopg2.OperationalError:
-        # The pooler lets no second one in: what the first one has seen is all there is to see.
-        pass
-    return len(ours) > 1 or bool(ours & theirs)
+    # The pooler may let no second one in: then what the first one sees is all there is to see.
+    with contextlib.suppress(psycopg2.OperationalError), closing(another()) as other:
+        for _ in range(_LOOKS):
+            if _answering(other, stays=True) in ours:
+                return True
+            ours.add(_answering(connection))
+            other.commit()
+            # Twice: free sessions may be handed out in turn.
+            ours |= {_answering(connection), _answering(connection)}
+    return len(ours) > 1
+
+
+def _has_no_transactions(another: Callable[[], Connection]) -> bool:
+    """Whether it is a pooler that hangs up on who begins one, as pgbouncer in mode `statement`."""
+    with contextlib.suppress(psycopg2.OperationalError), closing(another()) as other:
+        other.autocommit = True
+        return _answering(other) != other.get_backend_pid()
+    return False
 
 
 def _answering(connection: Connection, *, stays: bool = False) -> int:
