@@ -139,8 +139,9 @@ class Runner:
         clock.daemon = True
         clock.start()
         assert self._process.stdout
-        for line in self._process.stdout:
-            self._log.say(line.rstrip("\n"))
+        with self._process.stdout as output:
+            for line in output:
+                self._log.say(line.rstrip("\n"))
         code = self._end_of(self._process)
         clock.cancel()
         return code

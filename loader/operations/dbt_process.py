@@ -8,33 +8,36 @@ that is its stdin is closed then, however the parent came to its end.
 
 import gc
 import os
-import signal
 import threading
-import time
 from functools import partial
 
 import psycopg2
 
-from loader.operations.dbt_session import DbtConnection
+from loader.operations.dbt_session import DbtConnection, give_up
 
-gc.disable()
-
-from dbt.cli.main import cli  # noqa: E402 (the imports are the point)
-
-# How long dbt has to cancel what Postgres does for it.
+# How long Postgres has to hear that it need not go on.
 GRACE_SECONDS = 10.0
 
 
 def end_with_parent() -> None:
-    """Wait for the end of the parent, which writes nothing, then end as on Ctrl-C."""
+    """Wait for the end of the parent, which writes nothing."""
     # Not sys.stdin: the interpreter could not end while it is read.
     os.read(0, 1)
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(GRACE_SECONDS)
+    threading.Timer(GRACE_SECONDS, os._exit, (1,)).start()
+    give_up()
     os._exit(1)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run dbt, with the arguments of this process."""
+    gc.disable()
     psycopg2.connect = partial(psycopg2.connect, connection_factory=DbtConnection)
     threading.Thread(target=end_with_parent, daemon=True).start()
+
+    from dbt.cli.main import cli  # noqa: PLC0415 (it takes seconds, in which the parent may end)
+
     cli(prog_name="dbt")
+
+
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,7 @@ dbt hands on nothing but the text of an error, which is in the language of the s
 
 import contextlib
 import re
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,11 +27,25 @@ class DbtConnection(Connection):
             super().__init__(*where, **options)
             prepare(self)
         self.cursor_factory = DbtCursor
+        _open.add(self)
 
     def commit(self) -> None:
         """End the transaction."""
         with _stating():
             super().commit()
+
+
+_open: weakref.WeakSet[DbtConnection] = weakref.WeakSet()
+
+
+def give_up() -> None:
+    """Tell Postgres not to go on with what it does for us.
+
+    Not as dbt does it on Ctrl-C, for which its role lacks the right.
+    """
+    for connection in list(_open):
+        with contextlib.suppress(psycopg2.Error):
+            connection.cancel()
 
 
 class DbtCursor(Cursor):
