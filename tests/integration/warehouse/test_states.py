@@ -3,6 +3,7 @@
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -15,7 +16,7 @@ from loader.warehouse.postgres.failures import cause_of, database_error
 from loader.warehouse.postgres.roles import ROLE_PREFIX, ROLES
 from tests.conftest import Server, Warehouse
 from tests.environment import settings
-from tests.snapshot_files import good_rows, write
+from tests.snapshot_files import error_of, good_rows, write
 
 NOWHERE = {
     **{f"WAREHOUSE_{name}_URL": "http://127.0.0.1:9" for name in ("BITSO", "COINGECKO", "COINCAP")},
@@ -289,3 +290,38 @@ def test_who_is_not_let_in_is_told_whether_to_wait(
     with settings(names), pytest.raises(error, match=r"^cannot connect to .* as ") as info:
         connect()
     assert "\n" not in str(info.value)
+
+
+@pytest.fixture
+def small_disk(server: Server, warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse whose new tables are on a disk of 2 MiB."""
+    owner = server.embedded.home.stat()
+    mounted = subprocess.run(
+        [
+            "mount", "-t", "tmpfs", "-o", f"size=2m,mode=0700,uid={owner.st_uid}", "tmpfs",
+            str(tmp_path),
+        ],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode != 0:
+        pytest.skip("needs the right to mount")
+    try:
+        with closing(server.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute(f"create tablespace small location '{tmp_path}'")
+            cursor.execute("grant create on tablespace small to public")
+            cursor.execute(f"alter database {warehouse.where.db} set default_tablespace = small")
+            yield warehouse
+            server.drop(warehouse)
+            cursor.execute("drop tablespace small")
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_is_waited_for(small_disk: Warehouse) -> None:
+    file = write(small_disk.directory, "users.csv", "users", good_rows("users", 100_000))
+    done = small_disk.call("loader", "snapshots", file)
+    assert done.returncode == 75, done.stderr
+    last = error_of(done)
+    assert "No space left on device" in last
+    assert last.endswith(": make room on the disk of the server")
+    assert small_disk.rows("select status, rows_inserted from ops.runs") == [("failed", 0)]
