@@ -105,6 +105,9 @@ class Runner:
         self._ends_at = time.monotonic() + job.deadline
         self.is_out_of_time = False
         self._told_to_end = threading.Event()
+        # Held while a signal is sent, and while the command becomes one that nothing is sent to.
+        # A handler of signals may come in between: its thread has the lock already.
+        self._sending = threading.RLock()
 
     def run(self, *, once: bool) -> int:
         """The exit code of its last try."""
@@ -136,11 +139,23 @@ class Runner:
         clock.daemon = True
         clock.start()
         assert self._process.stdout
-        for line in self._process.stdout:
-            self._log.say(line.rstrip("\n"))
-        code = self._process.wait()
+        with self._process.stdout as output:
+            for line in output:
+                self._log.say(line.rstrip("\n"))
+        code = self._end_of(self._process)
         clock.cancel()
         return code
+
+    def _end_of(self, process: subprocess.Popen[str]) -> int:
+        """Wait for the command; its exit code.
+
+        As long as it is not reaped, its number, and so its group's, can be nobody else's. Before
+        that it is forgotten, so that nothing is sent to the number afterwards.
+        """
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with self._sending:
+            self._process = None
+        return process.wait()
 
     def _end_in_time(self) -> None:
         self.is_out_of_time = True
@@ -151,22 +166,23 @@ class Runner:
         process = self._process
         if process is None:
             return
-        # Its children may outlive it, and hold its output.
-        _signal(process.pid, signal.SIGTERM)
-        last = threading.Timer(GRACE_SECONDS, _signal, (process.pid, signal.SIGKILL))
+        self._send(process, signal.SIGTERM)
+        last = threading.Timer(GRACE_SECONDS, self._send, (process, signal.SIGKILL))
         last.daemon = True
         last.start()
+
+    def _send(self, process: subprocess.Popen[str], number: int) -> None:
+        """A signal to the command and its children, which may outlive it and hold its output."""
+        with self._sending:
+            if process is self._process:
+                # It may be that all of them have ended, and only the command is not reaped yet.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
 
     def hear(self, _signal: int, _frame: FrameType | None) -> None:
         """SIGTERM: pass it on, and leave when the command has."""
         self._told_to_end.set()
         self.end()
-
-
-def _signal(group: int, number: int) -> None:
-    # The process may have ended by itself just now.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
 
 
 def is_off(job: TimedCommand, environment: dict[str, str]) -> bool:

@@ -41,7 +41,9 @@ def main() -> int:
     """As `python -m scheduler.job`."""
     clocked: Any = job
     clocked.time = SimpleNamespace(monotonic=seconds, time=time.time)
-    clocked.threading = SimpleNamespace(Timer=ClockedTimer, Event=threading.Event)
+    clocked.threading = SimpleNamespace(
+        Timer=ClockedTimer, Event=threading.Event, RLock=threading.RLock
+    )
     return job.main()
 
 

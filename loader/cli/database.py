@@ -20,10 +20,10 @@ def init() -> None:
         click.echo(f"applied {name}")
     with closing(connect()) as connection:
         problem = roles.apply(connection)
-    if problem:
-        click.echo(problem, err=True)
-    for told in logins.apply():
-        click.echo(told)
+        if told := problem or roles.restrict_everybody(connection):
+            click.echo(told, err=True)
+    for made in logins.apply():
+        click.echo(made)
     where = endpoint()
     write_profile(get_settings().profiles_dir, where, with_role=problem is None)
     try:

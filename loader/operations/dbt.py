@@ -5,20 +5,21 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
-from loader.warehouse.errors import TerminalError, TransientError
+from loader.operations.dbt_session import split_state
+from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.postgres.failures import advice, waiting_helps
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 
 # dbt puts the time in front of its lines.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
 _ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
-# What the project says of a table that readers hold for too long (macro swap_sql).
-_HELD = "is held by others"
 
 
 def run_dbt(*arguments: str) -> None:
     """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of.
 
-    Raises TransientError where it complains of readers alone, who hold what it would replace.
+    Raises TransientError where waiting helps against all of it: readers who hold what it would
+    replace, a server that is away or takes no writes.
     """
     process = subprocess.Popen(
         [
@@ -28,9 +29,11 @@ def run_dbt(*arguments: str) -> None:
             "--project-dir", PROJECT_ROOT / "dbt_project",
             "--profiles-dir", get_settings().profiles_dir,
         ],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # Nothing is written: that it ends tells of our end.
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",
     )  # fmt: skip
+    assert process.stdin
     assert process.stdout
     lines: list[str] = []
     try:
@@ -43,10 +46,9 @@ def run_dbt(*arguments: str) -> None:
         raise
     finally:
         code = process.wait()
+        process.stdin.close()
     if code:
-        complaints = list(_complaints(lines)) or [f"exit code {code}"]
-        is_held = all(_HELD in complaint for complaint in complaints)
-        raise (TransientError if is_held else TerminalError)(f"dbt: {complaints[0]}")
+        raise _error(list(_complaints(lines)) or [f"exit code {code}"])
 
 
 def _complaints(lines: Iterable[str]) -> Iterator[str]:
@@ -55,3 +57,12 @@ def _complaints(lines: Iterable[str]) -> Iterator[str]:
     for line in left:
         if _ERROR.match(line):
             yield f"{line}: {next(left, '')}"
+
+
+def _error(complaints: list[str]) -> WarehouseError:
+    """One error for all: the first of those that do not pass by waiting, if there is one."""
+    said = [split_state(each) for each in complaints]
+    lasting = [each for each in said if not waiting_helps(each[1])]
+    text, state = (lasting or said)[0]
+    message = f"dbt: {text}{advice(state)}"
+    return TerminalError(message) if lasting else TransientError(message)

@@ -34,7 +34,9 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    host: str | None = Field(None, description="A Postgres 17 or newer; unset: the embedded one")
+    host: str | None = Field(
+        None, description="A Postgres 17 or newer, its database in UTF8; unset: the embedded one"
+    )
     port: int | None = Field(
         None,
         ge=1,
@@ -54,7 +56,7 @@ class Settings(BaseSettings):
         description="Where `loader init` writes dbt's profiles.yml",
     )
     statement_timeout_seconds: int = Field(
-        3600, ge=0, description="Longest a statement of the loader may take; 0: no limit"
+        3600, ge=0, description="Longest a statement of the loader or of dbt may take; 0: no limit"
     )
     question_timeout_seconds: int = Field(
         30, ge=0, description="Longest a question may take; 0: no limit"

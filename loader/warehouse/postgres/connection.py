@@ -11,10 +11,30 @@ from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
+from loader.warehouse.postgres.failures import state_of, waiting_helps
+from loader.warehouse.postgres.pooler import mixes_sessions
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
 from loader.warehouse.settings import get_settings
 
 MINIMUM_VERSION = 170000
+ENCODING = "UTF8"
+ISOLATION = "READ COMMITTED"
+
+# What an administrator has set for a user or a database, with other programs in mind, is not to
+# break what is made for Postgres as it comes. Only whether a server may be written to is theirs to
+# say (`default_transaction_read_only`).
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": ISOLATION,
+    # Who holds the lock of a job waits for dbt, or for a server on the Internet.
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+}
 
 
 class Endpoint(NamedTuple):
@@ -44,34 +64,32 @@ def endpoint() -> Endpoint:
 
 
 def connect(role: Role | None = None) -> Connection:
-    """Connect, in UTC, as `warehouse_<role>` where that role exists and may be taken.
+    """Connect, with our settings, as `warehouse_<role>` where that role exists and may be taken.
 
     Without a role the connection keeps the user's own rights (migrations).
-    Raises TransientError when the server cannot be reached, TerminalError when it says no.
+    Raises TransientError when the server cannot be reached, TerminalError when it says no, or
+    cannot be a warehouse: too old, of another encoding, behind a pooler that mixes sessions.
     """
     where = endpoint()
     try:
         connection = open_connection(where)
     except psycopg2.OperationalError as error:
         raise _connection_error(error, where) from None
-    if connection.server_version < MINIMUM_VERSION:
-        connection.close()
-        raise TerminalError(f"{where.host}:{where.port} is older than PostgreSQL 17")
-    if role is not None:
-        with connection, connection.cursor() as cursor:
-            if role == "loader":
-                # libpq notices a lost connection; this also ends a statement that hangs on a live
-                # one.
-                timeout = f"{get_settings().statement_timeout_seconds}s"
-                cursor.execute("select set_config('statement_timeout', %s, false)", (timeout,))
-            if _may_set_role(cursor, ROLE_PREFIX + role):
+    try:
+        _assert_usable(connection, where, role)
+        prepare(connection)
+        with transaction(connection) as cursor:
+            if role is not None and _may_set_role(cursor, ROLE_PREFIX + role):
                 # `set role`, not `set local role`: a rollback must not give the rights back.
                 cursor.execute(sql.SQL("set role {}").format(sql.Identifier(ROLE_PREFIX + role)))
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
 def open_connection(where: Endpoint) -> Connection:
-    """Open one, in UTC, with the user's own rights; raises what psycopg2 raises."""
+    """Open one, with the user's own rights and settings; raises what psycopg2 raises."""
     connection = psycopg2.connect(
         host=where.host,
         port=where.port,
@@ -83,12 +101,48 @@ def open_connection(where: Endpoint) -> Connection:
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
-        client_encoding="UTF8",
+        client_encoding=ENCODING,
     )
-    with connection, connection.cursor() as cursor:
-        # Not as `options`: PGTZ and PGDATESTYLE in the environment would win over them.
-        cursor.execute("set timezone = 'UTC'; set datestyle = 'ISO'")
+    connection.set_session(isolation_level=ISOLATION)
     return connection
+
+
+def prepare(connection: Connection) -> None:
+    """Give a session our settings.
+
+    As statements and not as `options` of the connection: poolers refuse those, and PGTZ and
+    PGDATESTYLE in the environment would win over them.
+    """
+    # A standby refuses whatever begins as serializable, as a server may have it by default.
+    connection.set_session(isolation_level=ISOLATION)
+    # libpq notices a lost connection; this also ends a statement that hangs on a live one.
+    timeout = f"{get_settings().statement_timeout_seconds}s"
+    assignments = [
+        sql.SQL("set {} = {}").format(sql.Identifier(name), sql.Literal(value))
+        for name, value in {**SESSION, "statement_timeout": timeout}.items()
+    ]
+    with transaction(connection) as cursor:
+        cursor.execute(sql.SQL("; ").join(assignments))
+
+
+def _assert_usable(connection: Connection, where: Endpoint, role: Role | None) -> None:
+    place = f"{where.host}:{where.port}"
+    if connection.server_version < MINIMUM_VERSION:
+        raise TerminalError(f"{place} is older than PostgreSQL 17")
+    encoding = connection.info.parameter_status("server_encoding")
+    # What was written before may still be read.
+    if encoding != ENCODING and role not in ("reader", "exporter"):
+        raise TerminalError(
+            f"the database {where.db} at {place} is encoded in {encoding}, which cannot hold every "
+            "text: make another one (create database ... encoding 'UTF8' template template0) and "
+            "set WAREHOUSE_DB"
+        )
+    if mixes_sessions(connection, lambda: open_connection(where)):
+        raise TerminalError(
+            f"{place} is a pooler that gives each transaction another session (pgbouncer's "
+            "pool_mode = transaction), where locks and roles get lost: set WAREHOUSE_HOST and "
+            "WAREHOUSE_PORT to Postgres itself, or to a pool with pool_mode = session"
+        )
 
 
 def _may_set_role(cursor: Any, role: str) -> bool:
@@ -104,10 +158,7 @@ def _connection_error(error: psycopg2.Error, where: Endpoint) -> WarehouseError:
     text = " ".join(str(error).split())
     reason = text.rpartition("FATAL: ")[2] or text
     message = f"cannot connect to {where.host}:{where.port}/{where.db} as {where.user}: {reason}"
-    for final in ("password", "authentication", "does not exist", "pg_hba.conf"):
-        if final in reason:
-            return TerminalError(message)
-    return TransientError(message)
+    return (TransientError if waiting_helps(state_of(error)) else TerminalError)(message)
 
 
 @contextlib.contextmanager

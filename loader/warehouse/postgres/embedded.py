@@ -135,9 +135,18 @@ class Embedded:
             process = psutil.Process(int(lines[0]))
             if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
                 return None
-            return process if Path(process.cwd()) == self.data else None
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return process if self._has_data(process, lines[1:2]) else None
+        except psutil.NoSuchProcess:
             return None
+
+    def _has_data(self, process: psutil.Process, told: list[str]) -> bool:
+        """Whether a server has this data directory; `told` is what its pid file calls it."""
+        try:
+            return Path(process.cwd()) == self.data
+        except psutil.AccessDenied:
+            # Root may look into other users' processes with CAP_SYS_PTRACE only, which a container
+            # lacks. What a process was started with is open to all: `postgres -D directory`.
+            return not {str(self.data), *told}.isdisjoint(process.cmdline())
 
     def _await_ready(self, postmaster: psutil.Process) -> int:
         deadline = START_TIMEOUT_SECONDS * 10

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -10,7 +11,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect
-from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
+from loader.warehouse.postgres.roles import ROLE_PREFIX, Role, despite_others
 from loader.warehouse.settings import Settings, get_settings
 
 # Metabase's own login, and its database, which holds what Metabase itself keeps.
@@ -60,7 +61,7 @@ def apply() -> Iterator[str]:
         with connection.cursor() as cursor:
             for login in logins:
                 try:
-                    if _ensure(connection, cursor, login):
+                    if despite_others(partial(_ensure, connection, cursor, login)):
                         yield f"made the login {login.name}"
                 except psycopg2.errors.InsufficientPrivilege as error:
                     why = str(error).splitlines()[0]

@@ -2,8 +2,10 @@
 
 import contextlib
 import time
+from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -11,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect, endpoint, open_connection, transaction
 from loader.warehouse.postgres.embedded import create_database
+from loader.warehouse.postgres.roles import despite_others
 from loader.warehouse.settings import get_settings
 
 # A migration that waits for a lock has all who come after it wait, too. It asks for so long, which
@@ -70,7 +73,10 @@ def _ensure_database() -> None:
     with contextlib.closing(open_connection(where._replace(db="postgres"))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("select from pg_database where datname = %s", (where.db,))
-            if cursor.rowcount == 0:
-                with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
-                    cursor.execute(create_database(where.db))
+            despite_others(partial(_create_database, cursor, where.db))
+
+
+def _create_database(cursor: Any, name: str) -> None:
+    cursor.execute("select from pg_database where datname = %s", (name,))
+    if cursor.rowcount == 0:
+        cursor.execute(create_database(name))

@@ -34,7 +34,7 @@ def write_profile(directory: Path, where: Endpoint, *, with_role: bool) -> Path:
         output["role"] = ROLE_PREFIX + "transformer"
     profile = {"bitso_warehouse": {"target": "warehouse", "outputs": {"warehouse": output}}}
     path = directory / "profiles.yml"
-    fresh = directory / "profiles.yml.new"
+    fresh = directory / f".{path.name}.{os.getpid()}"
     with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(HEADER + yaml.safe_dump(profile, sort_keys=False))
     fresh.replace(path)

@@ -1,10 +1,12 @@
 """Least privilege: the roles, and who may do what (`privileges.csv`, the whole matrix)."""
 
+import contextlib
 import csv
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import psycopg2
 from psycopg2 import sql
@@ -13,17 +15,24 @@ from psycopg2.extensions import connection as Connection
 Role = Literal["loader", "transformer", "reader", "exporter", "maintainer"]
 ROLE_PREFIX = "warehouse_"
 ROLES: tuple[Role, ...] = get_args(Role)
+T = TypeVar("T")
 
 _ATTEMPTS = 10
 _PATIENCE_SECONDS = 60
-# How a GRANT fails while somebody else makes and drops tables: "tuple concurrently updated", a
-# deadlock, or a table that is gone by now.
+# How it fails while somebody else makes, changes or drops the same: "tuple concurrently updated", a
+# deadlock, what is gone by now, what has just come, a database that is being copied.
 _IN_THE_WAY = (
     psycopg2.errors.InternalError_,
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.UndefinedTable,
     psycopg2.errors.UndefinedObject,
+    psycopg2.errors.UniqueViolation,
+    psycopg2.errors.DuplicateObject,
+    psycopg2.errors.DuplicateDatabase,
+    psycopg2.errors.ObjectInUse,
 )
+# Whoever may execute these makes large objects, which no privilege on a schema prevents.
+_MAKE_LARGE_OBJECTS = ("lo_creat", "lo_create", "lo_from_bytea", "lo_import")
 
 
 @dataclass(frozen=True)
@@ -63,18 +72,71 @@ def apply(connection: Connection) -> str | None:
     connected user's own rights. A dbt that swaps tables meanwhile is waited for.
     """
     try:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                _apply(connection)
-                break
-            except _IN_THE_WAY:
-                if attempt == _ATTEMPTS:
-                    raise
-                time.sleep(attempt / 2)
+        despite_others(lambda: _apply(connection))
     except psycopg2.errors.InsufficientPrivilege as error:
         message = str(error).splitlines()[0]
         return f"no least-privilege roles: {message}; commands run with this user's own rights"
     return None
+
+
+def despite_others(work: Callable[[], T]) -> T:
+    """What the work returns, done again for as long as others change the same at that moment."""
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            return work()
+        except _IN_THE_WAY:
+            time.sleep(attempt / 2)
+    return work()
+
+
+def restrict_everybody(connection: Connection) -> str | None:
+    """Take from all users what Postgres gives them: temporary tables and large objects.
+
+    Returns None, or one line that says what they keep, because it is not ours to take away.
+    """
+    despite_others(lambda: _restrict_everybody(connection))
+    with connection, connection.cursor() as cursor:
+        left = [f"{what} (only {who} can forbid that)" for what, who, _ in _open_to_all(cursor)]
+    return f"readers of this database can make {' and '.join(left)}" if left else None
+
+
+def _restrict_everybody(connection: Connection) -> None:
+    with connection, connection.cursor() as cursor:
+        found = list(_open_to_all(cursor))
+    for _, _, statement in found:
+        # Each by itself: one may be the user's to take away, and the other not.
+        with (
+            contextlib.suppress(psycopg2.errors.InsufficientPrivilege),
+            connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
+
+def _open_to_all(cursor: Any) -> Iterator[tuple[str, str, sql.Composed]]:
+    """What everybody can make, who can take that away, and how."""
+    cursor.execute(
+        "select current_database(), has_database_privilege('public', current_database(), 'TEMP')"
+    )
+    [(database, is_open)] = cursor.fetchall()
+    if is_open:
+        statement = sql.SQL("revoke temporary on database {} from public")
+        yield (
+            "temporary tables",
+            "the owner of the database",
+            statement.format(sql.Identifier(database)),
+        )
+    cursor.execute(
+        "select string_agg(oid::regprocedure::text, ', ') from pg_proc "
+        "where pronamespace = 'pg_catalog'::regnamespace and proname = any(%s) "
+        "and has_function_privilege('public', oid, 'EXECUTE')",
+        ([*_MAKE_LARGE_OBJECTS],),
+    )
+    [(functions,)] = cursor.fetchall()
+    if functions:
+        # Names come from the catalogue, quoted by regprocedure.
+        statement = sql.SQL("revoke execute on function {} from public")
+        yield "large objects", "a superuser", statement.format(sql.SQL(functions))
 
 
 def _apply(connection: Connection) -> None:

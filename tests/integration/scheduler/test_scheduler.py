@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from loader.warehouse.settings import PROJECT_ROOT
+from scheduler import job
 from tests.conftest import BIN, MEASURED, Warehouse
 from tests.local_server import QuietHandler, serving
 from tests.waiting import end_of, wait_for
@@ -188,6 +190,53 @@ def test_a_child_that_outlives_its_command_is_ended_too(box: Box) -> None:
     box.set_clock(7200)
     assert end_of(process)[0] == 1
     assert "out of time" in box.lines[-1]
+
+
+@pytest.fixture
+def signalled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The signals that are sent to groups: each to one whose number is still its own."""
+    sent = []
+    send = os.killpg
+
+    def watched(group: int, number: int) -> None:
+        # raises where it is no child of ours, or was reaped: then anybody may have its number
+        os.waitid(os.P_PID, group, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        sent.append((group, number))
+        send(group, number)
+
+    monkeypatch.setattr(os, "killpg", watched)
+    monkeypatch.setattr(job, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(job, "PAUSE_SECONDS", 0.0)
+    return sent
+
+
+@pytest.mark.parametrize("ends_by_itself", [True, False])
+def test_nothing_is_sent_to_a_number_that_may_be_somebody_elses(
+    signalled: list[tuple[int, int]], *, ends_by_itself: bool
+) -> None:
+    """A command that has ended is forgotten; as long as its children go on it is not reaped."""
+    child = "trap '' TERM; (while :; do sleep 0.05; done) &"
+    command = "exit 75" if ends_by_itself else f"{child} exit 0"
+    runner = job.Runner(job.TimedCommand(3600, ("sh", "-c", command)), {**os.environ}, job.Log("a"))
+    running = threading.Thread(target=runner.run, kwargs={"once": True})
+    running.start()
+    if not ends_by_itself:
+        process = wait_for(lambda: runner._process, "a command")
+        assert process
+        wait_for(
+            lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE,
+            "the end of the command, not of its child",
+        )
+        runner.end()
+    running.join()
+    sent = [number for _, number in signalled]
+    assert sent == ([] if ends_by_itself else [signal.SIGTERM, signal.SIGKILL])
+    runner.end()
+    runner.hear(signal.SIGTERM, None)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
+    assert len(signalled) == len(sent)
 
 
 def test_a_command_that_is_not_there_says_so(box: Box) -> None:

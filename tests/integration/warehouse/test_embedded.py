@@ -211,6 +211,45 @@ def test_as_root_a_closed_parent_directory_stays_closed(
     assert postmaster.exe().startswith(str(closed))
 
 
+# The capabilities of a container that nobody gave any: Docker's default.
+CONTAINER = (
+    "chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
+    "net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root, and setpriv"
+)
+def test_as_root_of_a_container_it_is_found_again(embedded: Embedded) -> None:
+    """Without CAP_SYS_PTRACE root may not see where another user's process stands."""
+    code = (
+        "import sys, psutil; from pathlib import Path; "
+        "from loader.warehouse.postgres.embedded import Embedded; "
+        "server = Embedded(Path(sys.argv[1])); print(server.start(), server.start()); "
+        "pid = int((server.data / 'postmaster.pid').read_text().split()[0])\n"
+        "try: psutil.Process(pid).cwd()\n"
+        "except psutil.AccessDenied: print('unseen', pid)"
+    )
+    may = ",".join(["-all", *(f"+{name}" for name in CONTAINER)])
+    started = set()
+    for _ in range(2):
+        done = subprocess.run(
+            [
+                "setpriv", f"--bounding-set={may}", f"--inh-caps={may}",
+                sys.executable, "-c", code, str(embedded.home),
+            ],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        ports, unseen = done.stdout.splitlines()
+        assert len(set(ports.split())) == 1
+        assert unseen.startswith("unseen ")
+        started.add(done.stdout)
+    assert len(started) == 1
+    assert embedded.running_port() == int(ports.split()[0])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a plain user")
 def test_as_a_plain_user() -> None:
     """Needs a checkout and an interpreter that the plain user may read."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
@@ -25,6 +25,10 @@ TABLE_PRIVILEGES = (
 def used(server: Server, sampled: Warehouse) -> Iterator[Warehouse]:
     """A warehouse with loaded snapshots and built models, old ones replaced by new ones."""
     warehouse = server.database("used", sampled.where.db)
+    # What is granted on a database itself does not come along with a copy.
+    with closing(connect()) as connection:
+        assert privileges.apply(connection) is None
+        assert privileges.restrict_everybody(connection) is None
     warehouse.dbt("run", "--select", "target")
     yield warehouse
     server.drop(warehouse)
@@ -82,11 +86,6 @@ def _actual(used: Warehouse, rule: Rule, role: Role, name: str) -> set[str]:
             list(candidates), ROLE_PREFIX + role, name,
         )
     }  # fmt: skip
-    if rule.kind == "database":
-        # Everybody may connect and make temporary tables, unless the owner of the database
-        # says otherwise: that is not ours to change.
-        granted = {"CONNECT", "TEMPORARY"} - _expected(rule, role)
-        return held - granted
     if kind == "table" and "UPDATE" not in held:
         held |= {
             f"UPDATE ({column.upper()})"
@@ -130,11 +129,28 @@ def _actual(used: Warehouse, rule: Rule, role: Role, name: str) -> set[str]:
         ("reader", "create table marts.mine (a int)"),
         ("exporter", "select * from raw.users"),
         ("exporter", "delete from target.users"),
+        *((role, "create temporary table mine ()") for role in ROLES if role != "transformer"),
     ],
 )
 def test_what_a_role_may_not_do_is_refused(used: Warehouse, role: Role, statement: str) -> None:
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         used.rows(statement, role=role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_function_makes_a_large_object_for_a_role(used: Warehouse, role: Role) -> None:
+    functions = used.rows(
+        "select proname, array(select format_type(kind, null) from unnest(proargtypes) as kind) "
+        "from pg_proc where proname ~ '^lo' and prokind = 'f' and provolatile = 'v' "
+        "and pronamespace = 'pg_catalog'::regnamespace"
+    )
+    assert {"lo_create", "lo_open"} <= {name for name, _ in functions}
+    values = {"integer": "-1", "bigint": "0", "oid": "0", "bytea": "'x'", "text": "'/etc/passwd'"}
+    for name, kinds in functions:
+        arguments = ", ".join(f"{values[kind]}::{kind}" for kind in kinds)
+        with suppress(psycopg2.Error):
+            used.rows(f"select {name}({arguments})", role=role)
+    assert used.rows("select count(*) from pg_largeobject_metadata") == [(0,)]
 
 
 def test_readers_keep_their_rights_over_a_rebuild(used: Warehouse) -> None:
@@ -179,7 +195,10 @@ def test_roles_are_made_by_a_user_with_createrole(tmp_path: Path) -> None:
     try:
         warehouse = _database_of(server, "owner", "createrole")
         done = warehouse.loader("init")
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (
+            0,
+            "readers of this database can make large objects (only a superuser can forbid that)\n",
+        )
         write_profile(warehouse.directory, warehouse.where, with_role=True)
         users = Path(warehouse.directory / "users.csv")
         users.write_text("user_id\nabc\n")

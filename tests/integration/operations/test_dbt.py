@@ -1,0 +1,71 @@
+"""dbt as a child of ours: it does not outlive its parent, and its sessions are ours."""
+
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+
+from loader.operations.dbt_session import DbtConnection, split_state
+from loader.warehouse.postgres.connection import SESSION, connect
+from tests.conftest import Warehouse
+from tests.waiting import LAST_RESORT_SECONDS, wait_for, wait_for_lock
+
+OURS = "select query from pg_stat_activity where application_name = 'dbt' and datname = %s"
+
+
+def test_it_ends_with_a_parent_that_is_killed(warehouse: Warehouse) -> None:
+    """In the middle of a statement, which Postgres is told to give up."""
+    code = (
+        "from loader.operations.dbt import run_dbt; "
+        "run_dbt('run', '--select', '+stg_snapshots__users')"
+    )
+    with closing(connect()) as holder, holder.cursor() as cursor:
+        cursor.execute("lock table raw.users")
+        parent = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for_lock(warehouse, "users")
+        [dbt] = psutil.Process(parent.pid).children()
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        gone, _ = psutil.wait_procs([dbt], timeout=LAST_RESORT_SECONDS)
+        assert gone
+        wait_for(lambda: warehouse.rows(OURS, warehouse.where.db) == [], "no session of dbt's")
+
+
+def test_an_error_says_its_sqlstate(warehouse: Warehouse) -> None:
+    where = warehouse.where
+    options: dict[str, Any] = {
+        "host": where.host,
+        "user": where.user,
+        "dbname": where.db,
+        "connection_factory": DbtConnection,
+    }
+    with (
+        closing(
+            psycopg2.connect(**options, port=where.port, password=where.password)
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        for name, value in SESSION.items():
+            cursor.execute("select current_setting(%s)", (name,))
+            [(found,)] = cursor.fetchall()
+            assert found.lower().startswith(value.lower())
+        with pytest.raises(psycopg2.errors.UndefinedTable) as info:
+            cursor.execute("select *\nfrom nowhere")
+        first, *others = str(info.value).splitlines()
+        assert split_state(first) == ('relation "nowhere" does not exist', "42P01")
+        assert others[0].startswith("LINE 2:")
+    for wrong, state in (
+        ({"port": 9, "password": ""}, "08006"),
+        ({"port": where.port, "password": "wrong"}, "28000"),
+    ):
+        with pytest.raises(psycopg2.OperationalError) as failed:
+            psycopg2.connect(**{**options, **wrong})
+        assert split_state(str(failed.value).splitlines()[0])[1] == state
+    assert split_state("Compilation Error in model x: [no state]")[1] == ""
