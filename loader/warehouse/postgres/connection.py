@@ -12,6 +12,7 @@ from psycopg2.extensions import connection as Connection
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
+from loader.warehouse.redaction import PASSWORDS
 from loader.warehouse.settings import get_settings
 
 MINIMUM_VERSION = 170000
@@ -72,6 +73,7 @@ def connect(role: Role | None = None) -> Connection:
 
 def open_connection(where: Endpoint) -> Connection:
     """Open one, in UTC, with the user's own rights; raises what psycopg2 raises."""
+    PASSWORDS.remember("Postgres", [where.password])
     connection = psycopg2.connect(
         host=where.host,
         port=where.port,
