@@ -81,7 +81,9 @@ def _spellings(character: str) -> str:
     ways = {"\\" + character} if character in "\"'/\\" else set()
     ways |= {"+"} if character == " " else set()
     ways |= {character, character.lower(), character.upper()}
-    return f"(?:{'|'.join(sorted({*map(re.escape, ways), *_by_number(character)}))})"
+    # The longest first: nothing of one is to be left.
+    patterns = sorted({*map(re.escape, ways), *_by_number(character)}, key=len, reverse=True)
+    return f"(?:{'|'.join(patterns)})"
 
 
 def _by_number(character: str) -> Iterator[str]:

@@ -5,7 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from loader.warehouse.values import BadValueError, bad, filled_text, name_of, zoned_time
+from loader.warehouse.text import shortened
+from loader.warehouse.values import (
+    LONGEST_NAME_BYTES,
+    BadValueError,
+    bad,
+    filled_text,
+    name_of,
+    zoned_time,
+)
 from loader.wire.json_text import ShapeError, Value
 
 
@@ -71,7 +79,8 @@ def _name(body: Body, value: Value) -> str:
     if body.key or not isinstance(value.data, dict):
         return body.key
     names = (value.data.get(key) for key in ("book", "exchangeId", "id"))
-    return next((name for name in names if isinstance(name, str)), "")
+    name = next((name for name in names if isinstance(name, str)), "")
+    return shortened(name, LONGEST_NAME_BYTES)
 
 
 def fields_of(value: Value) -> dict[str, Any]:
