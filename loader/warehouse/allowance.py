@@ -44,23 +44,33 @@ def goes_over(connected: socket.socket) -> None:
         _this_thread.line.goes_over(connected)
 
 
+def end_if_over() -> None:
+    """Raise TimeoutError in work whose allowance is over, for nobody waits for it any more.
+
+    Asked after each piece that is read: from a socket that is shut down Linux goes on reading for
+    as long as the other side goes on sending.
+    """
+    if _this_thread.line and _this_thread.line.is_cut:
+        raise TimeoutError
+
+
 class _Line:
     """What some work goes over at the moment, for another thread to cut."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
-        self._is_cut = False
+        self.is_cut = False
 
     def goes_over(self, connected: socket.socket) -> None:
         with self._lock:
             self._socket = connected
-            if self._is_cut:
+            if self.is_cut:
                 self._shut_down()
 
     def cut(self) -> None:
         with self._lock:
-            self._is_cut = True
+            self.is_cut = True
             self._shut_down()
 
     def _shut_down(self) -> None:

@@ -1,5 +1,7 @@
-"""Connections that end with the allowance of the exchange that goes over them."""
+"""Connections that end with the allowance, or the bytes, of the exchange that goes over them."""
 
+import http.client
+import io
 import socket
 from typing import Any
 
@@ -7,7 +9,11 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from loader.warehouse.allowance import goes_over
+from loader.warehouse.allowance import end_if_over, goes_over
+from loader.wire.reply import MAX_BODY_BYTES, TooLargeError
+
+# Of one exchange: headers, the frames of chunks, whatever comes before and after the body.
+MOST_BYTES = 2 * MAX_BODY_BYTES
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -30,7 +36,48 @@ class BoundedAdapter(HTTPAdapter):
         return manager
 
 
+class _BoundedStream(io.RawIOBase):
+    """What comes out of a socket, up to a limit."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream = stream
+        self._left = MOST_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        count = self._stream.readinto(buffer)
+        # A socket that was cut looks like one that has come to its end.
+        end_if_over()
+        self._left -= count or 0
+        if self._left < 0:
+            raise TooLargeError
+        return count
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
+class _BoundedSocket:
+    """A socket, as far as a reply needs one."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        return io.BufferedReader(_BoundedStream(self._socket.makefile("rb", buffering=0)))
+
+
+class _Reply(http.client.HTTPResponse):
+    def __init__(self, connected: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(_BoundedSocket(connected), *arguments, **options)  # type: ignore[arg-type]
+
+
 class _Connection(HTTPConnection):
+    response_class = _Reply
+
     def _new_conn(self) -> socket.socket:
         # Here a proxy's answer is yet to come.
         connected = super()._new_conn()
