@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from loader.warehouse.values import MAX_DIGITS
 
-# Of a whole text: the widest reply known, every order of a book, has a sixth of it. What json makes
-# of so many takes 30 MB at most.
-MOST_VALUES = 250_000
+# Of a whole text: the widest reply known, every order of a book, has a third of it. What json
+# makes of so many takes 20 MB at most.
+MOST_VALUES = 120_000
 # Of one array: the longest page of any source has a fifth of it.
 MOST_ITEMS = 10_000
 # No reply goes deeper than ten; what reads a value later must not run out of stack.
@@ -197,7 +197,7 @@ def _refuse_a_wide(text: str) -> None:
     All but the first stand behind one of these. Within strings they count too, so that a text with
     many of them there is taken for wider than it is.
     """
-    if text.count(",") + text.count("[") + text.count("{") > MOST_VALUES:
+    if text.count(",") + text.count("[") + text.count("{") >= MOST_VALUES:
         raise ShapeError(f"over {MOST_VALUES:,} values")
 
 
@@ -205,7 +205,7 @@ def _is_too_deep(text: str, start: int, end: int, data: Any) -> bool:
     if text.count("[", start, end) + text.count("{", start, end) <= DEEPEST:
         return False
     level = [data]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [inner for each in level for inner in _within(each)]
         if not level:
             return False

@@ -67,11 +67,17 @@ def read_all(
     except ShapeError as error:
         yield BadRecord(body.key, "wrong_shape", str(error), body.text)
         return
-    for value in values:
-        try:
-            yield read(body, value)
-        except BadValueError as error:
-            yield BadRecord(_name(body, value), error.code, str(error), value.text)
+    values.reverse()
+    while values:
+        # Nobody holds a value any more when its record is written.
+        yield _record(body, values.pop(), read)
+
+
+def _record(body: Body, value: Value, read: Callable[[Body, Value], Record]) -> Record | BadRecord:
+    try:
+        return read(body, value)
+    except BadValueError as error:
+        return BadRecord(_name(body, value), error.code, str(error), value.text)
 
 
 def _name(body: Body, value: Value) -> str:

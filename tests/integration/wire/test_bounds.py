@@ -166,7 +166,9 @@ def test_a_body_may_be_as_large_as_it_may_and_no_larger() -> None:
     ids=str,
 )
 def test_a_body_that_is_too_large_is_refused(handler: type[QuietHandler]) -> None:
-    with pytest.raises(TerminalError, match="bitso: a reply of over 4 MiB"):
+    with pytest.raises(
+        TerminalError, match=f"bitso: a reply of over {reply.MAX_BODY_BYTES >> 20} MiB"
+    ):
         fetched(handler)
 
 
