@@ -13,12 +13,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
 import requests
 
+from loader.warehouse.allowance import Allowance
 from loader.warehouse.errors import WarehouseError
 from scheduler.entries import job_of
 from scheduler.files import ENVIRONMENT, held, lock_of, slug
@@ -73,9 +75,15 @@ class Ping:
             return
         address = f"{self._address}/{event}" if event else self._address
         try:
-            requests.post(address, timeout=PING_TIMEOUT_SECONDS).raise_for_status()
-        except (requests.RequestException, ValueError) as error:
+            Allowance(PING_TIMEOUT_SECONDS).spend_on(partial(_post, address))
+        except (requests.RequestException, ValueError, TimeoutError) as error:
             self._log.say(f"the ping did not go through: {type(error).__name__}")
+
+
+def _post(address: str) -> None:
+    # What is answered beyond a status is not read: it may have no end.
+    with requests.post(address, timeout=PING_TIMEOUT_SECONDS, stream=True) as reply:
+        reply.raise_for_status()
 
 
 class Log:

@@ -43,6 +43,11 @@ class LocalServer(ThreadingHTTPServer):
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_port}"
 
+    @property
+    def is_in_conversation(self) -> bool:
+        """Whether somebody who has connected is still there."""
+        return bool(self._conversations)
+
     def start(self) -> None:
         """Serve."""
         self._listener.start()

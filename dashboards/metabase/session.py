@@ -5,12 +5,16 @@ Source: Metabase's API as of v0.63; see DECISIONS.md for what was never tried on
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import requests
 from metabase_api import Metabase_API
 
+from loader.warehouse.allowance import Allowance
 from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.redaction import redacted
 from loader.warehouse.settings import Settings
 
 _PASSING = (408, 429, 502, 503, 504)
@@ -26,11 +30,6 @@ class Session(Metabase_API):  # type: ignore[misc]
 
     def __init__(self, settings: Settings, *, may_set_up: bool) -> None:
         self._settings = settings
-        self._secrets = [
-            secret.get_secret_value()
-            for secret in (settings.metabase_password, settings.metabase_reader_password)
-            if secret.get_secret_value()
-        ]
         if not settings.metabase_password.get_secret_value():
             raise UsageError("set WAREHOUSE_METABASE_PASSWORD, the password of Metabase's account")
         self.domain = settings.metabase_url
@@ -89,24 +88,22 @@ class Session(Metabase_API):  # type: ignore[misc]
         result = self._call("post", path, json=body)
         if result.get("status") != "completed":
             why = result.get("error") or result.get("error_type") or "no reason given"
-            raise TerminalError(self._scrub(f"the query failed: {' '.join(str(why).split())}"))
+            raise TerminalError(f"the query failed: {' '.join(str(why).split())}")
         return result["data"]
 
     def _call(self, method: str, path: str, *, may_be_absent: bool = False, **options: Any) -> Any:
         what = f"{method.upper()} {path}"
-        send = getattr(super(), method)
+        send = partial(getattr(super(), method), path, "raw", **self._manners, **options)
         attempts = _RETRIES if method == "get" else 1
         for attempt in range(attempts):
             is_last = attempt + 1 == attempts
             try:
-                reply = send(path, "raw", timeout=self._timeout, allow_redirects=False, **options)
+                reply = self._in_time(send)
                 if reply.status_code == 401:
                     # Metabase refused before it did anything, so that even a write may be sent
                     # again.
                     self.authenticate()
-                    reply = send(
-                        path, "raw", timeout=self._timeout, allow_redirects=False, **options
-                    )
+                    reply = self._in_time(send)
             except requests.RequestException as error:
                 if is_last:
                     raise self._unreachable(error) from None
@@ -121,6 +118,10 @@ class Session(Metabase_API):  # type: ignore[misc]
     @property
     def _timeout(self) -> float:
         return self._settings.metabase_timeout_seconds
+
+    @property
+    def _manners(self) -> dict[str, Any]:
+        return {"timeout": self._timeout, "allow_redirects": False}
 
     def _log_in(self) -> requests.Response:
         body = {"username": self.email, "password": self.password}
@@ -149,12 +150,18 @@ class Session(Metabase_API):  # type: ignore[misc]
             self._read(reply, "POST /api/setup")
 
     def _post_outside(self, path: str, body: object) -> requests.Response:
+        post = partial(requests.post, f"{self.domain}{path}", json=body, **self._manners)
         try:
-            return requests.post(
-                f"{self.domain}{path}", json=body, timeout=self._timeout, allow_redirects=False
-            )
+            return self._in_time(post)
         except requests.RequestException as error:
             raise self._unreachable(error) from None
+
+    def _in_time(self, send: Callable[[], requests.Response]) -> requests.Response:
+        """Send a request; the whole of its answer, too, has to be here within the limit."""
+        try:
+            return Allowance(self._timeout).spend_on(send)
+        except TimeoutError:
+            raise requests.Timeout from None
 
     def _wait_until_ready(self) -> dict[str, Any]:
         """Its public properties, once it serves them; its health turns green a little earlier."""
@@ -162,9 +169,8 @@ class Session(Metabase_API):  # type: ignore[misc]
         while True:
             try:
                 for path in ("/api/health", "/api/session/properties"):
-                    reply = requests.get(
-                        f"{self.domain}{path}", timeout=self._timeout, allow_redirects=False
-                    )
+                    get = partial(requests.get, f"{self.domain}{path}", **self._manners)
+                    reply = self._in_time(get)
                     if reply.status_code in _PASSING:
                         raise TransientError(f"Metabase at {self.domain} is not ready")
                     answer = self._read(reply, f"GET {path}")
@@ -188,8 +194,7 @@ class Session(Metabase_API):  # type: ignore[misc]
         """What a reply says; raises for what is no success."""
         if reply.status_code < 300:
             return self._json(reply, what)
-        said = self._scrub(_message(reply))
-        problem = f"Metabase: {what}: {reply.status_code}: {said}"
+        problem = f"Metabase: {what}: {reply.status_code}: {_message(reply)}"
         if reply.status_code < 400:
             elsewhere = reply.headers.get("Location", "elsewhere")
             raise TerminalError(
@@ -213,11 +218,6 @@ class Session(Metabase_API):  # type: ignore[misc]
                 "is WAREHOUSE_METABASE_URL right?"
             ) from None
 
-    def _scrub(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
 
 def _message(reply: requests.Response) -> str:
     """The reason in the body of an error: a text, or the fields that are wrong."""
@@ -229,4 +229,5 @@ def _message(reply: requests.Response) -> str:
         fields = body.get("errors") or {}
         told = "; ".join(f"{field}: {why}" for field, why in fields.items())
         body = told or body.get("message") or body.get("error") or body
-    return " ".join(str(body).split())[:300] or reply.reason
+    # Passwords first: half of one would not be found.
+    return " ".join(redacted(str(body)).split())[:300] or reply.reason

@@ -11,6 +11,7 @@ import click
 
 from loader.cli import alerts, database, lake, market, operations, quarantine, snapshots, stream
 from loader.warehouse.commands import CommandGroup
+from loader.warehouse.redaction import RedactingFormatter
 
 
 @click.group(cls=CommandGroup, name="loader", context_settings={"max_content_width": 100})
@@ -19,7 +20,9 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 75 temporary (try again).
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(RedactingFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 for command in (

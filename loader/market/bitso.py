@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from loader.warehouse.values import PLAIN_POSITIVE, bad, counter, name_of, positive
+from loader.warehouse.values import PLAIN_POSITIVE, bad, counter, name_of, positive, shown
 from loader.wire.json_text import ShapeError, Value, items_at, value_at
 from loader.wire.records import (
     Body,
@@ -198,7 +198,7 @@ def _price(book: str, side: str, level: Any) -> Decimal:
     if not isinstance(level, dict):
         bad("not_an_object", f"a level of {side} is not an object")
     if level.get("book", book) != book:
-        bad("wrong_book", f"{book} was asked for, a level of {level['book']} came")
+        bad("wrong_book", f"{book} was asked for, a level of {shown(level['book'])} came")
     positive(f"an amount of {side}", required(level, "amount"))
     return positive(f"a price of {side}", required(level, "price"))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from loader.warehouse.values import any_text, epoch_milliseconds, flag, whole_number, zero_or_more
 from loader.wire.json_text import Value, items_at, read_json
+from loader.wire.pages import page_numbers
 from loader.wire.records import (
     Body,
     Parsed,
@@ -67,16 +68,15 @@ class CoinCap:
 
     def exchanges(self) -> Iterator[Body]:
         """All exchanges, in as few calls as they fit."""
-        offset = 0
-        while True:
+        for page in page_numbers("coincap: its list of exchanges"):
             answer = self._session.fetch(
-                f"{self._url}/exchanges", {"limit": _A_PAGE, "offset": offset}
+                f"{self._url}/exchanges", {"limit": _A_PAGE, "offset": (page - 1) * _A_PAGE}
             )
             yield Body(EXCHANGES, "", answer.received_at, answer.text)
-            data = read_json(answer.text).get("data")
+            reply = read_json(answer.text)
+            data = reply.get("data") if isinstance(reply, dict) else None
             if not isinstance(data, list) or len(data) < _A_PAGE:
                 return
-            offset += _A_PAGE
 
 
 def parse_exchanges(body: Body) -> Parsed:

@@ -3,14 +3,14 @@
 pycoingecko knows the addresses; everything else of it is replaced. It would put the key into the
 address, and so into every exception, would not retry, would sleep for as long as it is told to,
 and reads prices into floats: here the session is ours, with the key in a header, and the body is
-taken from the response before pycoingecko parses it.
+taken from the response before pycoingecko looks at it.
 
 Sources: github.com/coingecko/coingecko-api-oas and docs.coingecko.com for the API; for its errors
 man-c/pycoingecko#74 and #76, rotki/rotki#10292 (a key at the wrong host), l2beat/l2beat#4730 (429
 as plain text); DrewCarlson/CoinGecko-Kotlin#16 for what comes past the last page.
 """
 
-import contextlib
+import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -21,6 +21,7 @@ from pycoingecko import CoinGeckoAPI
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.values import any_text, bad, whole_number, zero_or_more
 from loader.wire.json_text import Value, items_at, read_json
+from loader.wire.pages import page_numbers, path_segment
 from loader.wire.records import (
     Body,
     Parsed,
@@ -54,8 +55,8 @@ URLS = {
 KEY_HEADERS = {"demo": "x-cg-demo-api-key", "pro": "x-cg-pro-api-key"}
 
 _EXCHANGES_A_PAGE = 250
-# Bitcoin has less than 200 pages; a server that never ends does not keep us for ever.
-_MAX_PAGES = 1000
+# What any of its counts fits in.
+_MOST_DIGITS = 9
 
 _WRONG_PLAN = {"10010", "10011"}
 
@@ -72,6 +73,11 @@ class Listing(NamedTuple):
     def name(self) -> str:
         """Such as `coin bitcoin`."""
         return f"{self.kind} {self.id}".strip()
+
+    @property
+    def table(self) -> str:
+        """The raw table that its records are for."""
+        return EXCHANGES if self.kind == "exchanges" else TICKERS
 
 
 class Page(NamedTuple):
@@ -117,44 +123,43 @@ class CoinGecko:
 
         Entries may move between pages while they are read: the same one can come twice.
         """
-        before = ""
-        for number in range(first, _MAX_PAGES + 1):
+        before = b""
+        for number in page_numbers(f"coingecko: {listing.name}", first):
             body, headers = self._page(listing, number)
-            if body.text == before:
+            digest = hashlib.sha256(body.text.encode()).digest()
+            if digest == before:
                 raise TerminalError(f"coingecko: page {number} of {listing.name} repeats the last")
-            before = body.text
+            before = digest
             page = Page(body, number, _is_last(listing, body, headers, number))
             yield page
             if page.is_last:
                 return
-        raise TerminalError(f"coingecko: {listing.name} does not end after {_MAX_PAGES} pages")
 
     def _page(self, listing: Listing, number: int) -> tuple[Body, dict[str, str]]:
-        source = EXCHANGES if listing.kind == "exchanges" else TICKERS
         answer = self._call(self._caller(listing, number))
-        return Body(source, listing.id, answer.received_at, answer.text), dict(answer.headers)
+        body = Body(listing.table, listing.id, answer.received_at, answer.text)
+        return body, dict(answer.headers)
 
     def _caller(self, listing: Listing, number: int) -> Callable[[], object]:
         # The order is named because the default one sorts by a column that is always null by now.
         if listing.kind == "exchanges":
             return lambda: self._api.get_exchanges_list(per_page=_EXCHANGES_A_PAGE, page=number)
+        # pycoingecko puts it into the path as it is, and a coin's comes from a reply.
+        name = path_segment(listing.id)
         if listing.kind == "exchange":
             return lambda: self._api.get_exchanges_tickers_by_id(
-                listing.id, page=number, order="base_target"
+                name, page=number, order="base_target"
             )
-        return lambda: self._api.get_coin_ticker_by_id(listing.id, page=number, order="volume_desc")
+        return lambda: self._api.get_coin_ticker_by_id(name, page=number, order="volume_desc")
 
     def _call(self, caller: Callable[[], object]) -> HttpReply:
         self._answer = None
-        # pycoingecko's own parsing may fail where ours does not: its result is not used.
-        with contextlib.suppress(ValueError):
-            caller()
+        caller()
         assert self._answer is not None, "pycoingecko went another way than through our session"
         return self._answer
 
     def _keep(self, response: requests.Response, **_: object) -> None:
-        if not response.is_redirect:
-            self._answer = answer_of(response)
+        self._answer = answer_of(response)
 
 
 def coin_listings(records: Iterable[Record]) -> list[Listing]:
@@ -162,14 +167,16 @@ def coin_listings(records: Iterable[Record]) -> list[Listing]:
     coins: dict[str, Listing] = {}
     for record in records:
         ticker = read_json(record.payload)
-        coin = ticker.get("coin_id")
+        # What raw holds already was not always looked at by the rules of today.
+        fields = ticker if isinstance(ticker, dict) else {}
+        coin = fields.get("coin_id")
         if isinstance(coin, str) and coin:
             coins.setdefault(coin, Listing("coin", coin))
         else:
             log.warning(
                 "coingecko: no coin is known for %s/%s: others who trade it are not looked for",
-                ticker["base"],
-                ticker["target"],
+                fields.get("base"),
+                fields.get("target"),
             )
     return list(coins.values())
 
@@ -222,7 +229,7 @@ def _is_last(listing: Listing, body: Body, headers: dict[str, str], number: int)
     """By the `total` of the reply; without one, only an empty page is the last for sure."""
     lower = {name.lower(): value for name, value in headers.items()}
     total, size = lower.get("total", ""), lower.get("per-page", "")
-    if total.isdecimal() and size.isdecimal():
+    if all(count.isdecimal() and len(count) <= _MOST_DIGITS for count in (total, size)):
         return number * int(size) >= int(total)
     document = read_json(body.text)
     if listing.kind != "exchanges" and isinstance(document, dict):

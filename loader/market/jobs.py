@@ -15,6 +15,7 @@ from psycopg2.extensions import connection as Connection
 from loader.market import bitso, coincap
 from loader.market.bitso import Bitso
 from loader.market.coingecko import CoinGecko, Listing, coin_listings
+from loader.market.fetched import FetchedReplies
 from loader.market.live import open_bitso, open_coincap, open_coingecko
 from loader.market.polls import POLLED, account_for
 from loader.market.rows import FEEDS, MarketRows
@@ -205,17 +206,20 @@ def _load(
     With `wanted`, only those keys are loaded, and one that did not come is a failure.
     """
     if calls:
-        with ledger_run(connection, job, {"items": list(calls)}) as run:
-            bodies = _fetch(calls, failures)
-            if not bodies:
+        with (
+            ledger_run(connection, job, {"items": list(calls)}) as run,
+            FetchedReplies() as replies,
+        ):
+            _fetch(calls, replies, failures)
+            if not replies:
                 raise _together(failures, run)
             writer = MarketRows(connection, run, FEEDS[table], TimePartitions(), wanted)
-            for body in bodies:
+            for body in replies:
                 writer.add(body)
             writer.flush()
             if table in POLLED:
                 with connection.cursor() as cursor:
-                    account_for(cursor, run, table, wanted or list(calls), bodies)
+                    account_for(cursor, run, table, wanted or list(calls), replies.instants)
         yield run
         for key in writer.missing:
             failures[key] = NotFoundError("it is not in the reply")
@@ -224,21 +228,19 @@ def _load(
             raise _together(failures, run)
 
 
-def _fetch(calls: Calls, failures: Failures) -> list[Body]:
-    """What the calls bring; what fails goes to `failures`."""
-    bodies: list[Body] = []
+def _fetch(calls: Calls, replies: FetchedReplies, failures: Failures) -> None:
+    """Make the calls; one that fails, at whichever of its pages, goes to `failures` alone."""
     in_a_row = 0
     for item, call in calls.items():
         if in_a_row >= FAILURES_IN_A_ROW:
             failures[item] = TransientError("not asked for, after so many failures")
             continue
         try:
-            bodies += call()
+            replies.add(call())
             in_a_row = 0
         except WarehouseError as error:
             failures[item] = error
             in_a_row += not isinstance(error, NotFoundError)
-    return bodies
 
 
 def _together(failures: Failures, run: LedgerRun | None = None) -> WarehouseError:
@@ -284,15 +286,17 @@ def _load_listings(
 
 
 def _load_listing(connection: Connection, client: CoinGecko, listing: Listing) -> LedgerRun:
-    with ledger_run(connection, EXCHANGES, {"items": [listing.name]}) as run:
-        # Every page is fetched first, so that no transaction is open while we wait for the network.
-        bodies = [page.body for page in client.pages(listing)]
-        writer = MarketRows(connection, run, FEEDS[bodies[0].source], TimePartitions())
-        for body in bodies:
+    with (
+        ledger_run(connection, EXCHANGES, {"items": [listing.name]}) as run,
+        FetchedReplies() as replies,
+    ):
+        replies.add(page.body for page in client.pages(listing))
+        writer = MarketRows(connection, run, FEEDS[listing.table], TimePartitions())
+        for body in replies:
             writer.add(body)
         writer.flush()
         with connection.cursor() as cursor:
-            cursors.mark(cursor, EXCHANGES, listing.name, bodies[-1].received_at, run.run_id)
+            cursors.mark(cursor, EXCHANGES, listing.name, replies.instants[-1], run.run_id)
     return run
 
 

@@ -15,7 +15,6 @@ from loader.warehouse.clock import MINUTE
 from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Gap, Watch
 from loader.warehouse.ledger.runs import LedgerRun
-from loader.wire.records import Body
 
 # By the raw table. How often they come the schedule says, and seeds/reference/feeds.csv.
 POLLED = {bitso.TICKERS: "ticker", bitso.ORDER_BOOKS: "order_book"}
@@ -30,12 +29,14 @@ def slot_start(instant: datetime, interval: timedelta = INTERVAL) -> datetime:
 
 
 def account_for(
-    cursor: Any, run: LedgerRun, table: str, books: Sequence[str], bodies: Collection[Body]
+    cursor: Any, run: LedgerRun, table: str, books: Sequence[str], instants: Collection[datetime]
 ) -> None:
-    """Write down what a poll of some books answers for, in the transaction of its rows."""
+    """Write down what a poll of some books answers for, in the transaction of its rows.
+
+    `instants` are those at which its replies were here.
+    """
     feed = POLLED[table]
-    first = slot_start(min(body.received_at for body in bodies))
-    until = slot_start(max(body.received_at for body in bodies)) + INTERVAL
+    first, until = slot_start(min(instants)), slot_start(max(instants)) + INTERVAL
     last = monitored.last_watched(cursor, feed)
     if last and last.until < first:
         _account_for_absence(cursor, run, feed, books, last, first)

@@ -37,7 +37,7 @@ from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.text import is_storable
 from loader.warehouse.values import is_of_a_market
 from loader.wire.records import Body
-from loader.wire.session import MAX_BODY_BYTES
+from loader.wire.reply import MAX_BODY_BYTES
 
 JOB = "replay"
 FIELDS = ("source", "key", "received_at", "body")

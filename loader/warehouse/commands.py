@@ -9,6 +9,7 @@ import click
 
 from loader.warehouse import signals
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.redaction import redacted
 from loader.warehouse.signals import Terminated
 
 
@@ -30,7 +31,7 @@ class CommandGroup(click.Group):
             code = error.exit_code
         except click.ClickException as error:
             # Not show(): it puts lines of help around the one that matters.
-            click.echo(f"{self.name}: {error.format_message()}", err=True)
+            click.echo(f"{self.name}: {redacted(error.format_message())}", err=True)
             code = error.exit_code
         except Terminated:
             click.echo(f"{self.name}: terminated", err=True)

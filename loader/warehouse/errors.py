@@ -9,11 +9,16 @@ WarehouseError
     └── UsageError              exit 2: the call itself is wrong
 """
 
+from loader.warehouse.redaction import redacted
+
 
 class WarehouseError(Exception):
     """Base of all: its text is one line that says what to do and holds no secret."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redacted(message))
 
 
 class TransientError(WarehouseError):

@@ -5,15 +5,19 @@ Values come from the environment first, then from `.env` in the project's root.
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from loader.warehouse.errors import UsageError
+from loader.warehouse.redaction import KEYS, PASSWORDS
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
@@ -127,8 +131,9 @@ class Settings(BaseSettings):
     http_timeout_seconds: float = Field(
         10.0,
         gt=0,
+        le=3600,
         description="Longest to wait for a connection and between two pieces of a reply; "
-        "a whole reply may take three times that",
+        "a whole request, redirects and all, may take three times that",
     )
     http_attempts: int = Field(
         4, ge=1, description="Times a call is made before a passing error is taken for lasting"
@@ -274,8 +279,60 @@ def get_settings() -> Settings:
     try:
         # WAREHOUSE_ENV_FILE names another file than .env, or the null device for none.
         file = os.environ.get("WAREHOUSE_ENV_FILE", str(PROJECT_ROOT / ".env"))
-        return Settings(_env_file=file)
+        settings = Settings(_env_file=file)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = f"WAREHOUSE_{first['loc'][0]}".upper()
         raise UsageError(f"{name}: {first['msg']}") from None
+    _keep_secret(settings)
+    return settings
+
+
+# What other programs are told in variables of their own, and of ours may name.
+_FOREIGN_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
+_LONG_ENOUGH_FOR_A_TOKEN = 16
+
+
+def _keep_secret(settings: Settings) -> None:
+    """From now on no message, log or quarantine shows what is secret in the settings."""
+    KEYS.remember(
+        "settings",
+        (settings.coingecko_key.get_secret_value(), settings.coincap_key.get_secret_value()),
+    )
+    found = [text for name in Settings.model_fields for text in _texts(getattr(settings, name))]
+    proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
+    PASSWORDS.remember(
+        "settings",
+        [
+            *(part for text in found for part in _parts(text)),
+            *(part for proxy in proxies for part in _user_parts(proxy)),
+            *(os.environ.get(name, "") for name in _FOREIGN_SECRETS),
+        ],
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The secret texts in the value of a setting."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, dict | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def _parts(secret: str) -> Iterator[str]:
+    """A secret, and of a secret address also the tokens and the password in it."""
+    yield secret
+    if "://" in secret:
+        yield from _user_parts(secret)
+        for part in re.split(r"[/:@?&=#]+", secret):
+            if len(part) >= _LONG_ENOUGH_FOR_A_TOKEN and "." not in part:
+                yield part
+
+
+def _user_parts(address: str) -> Iterator[str]:
+    """Who is to log in at an address, whether it is well formed or not, and the password."""
+    user, at, _ = address.partition("://")[2].rpartition("@")
+    password = user.partition(":")[2]
+    if at:
+        yield from (user, unquote(user), password, unquote(password))

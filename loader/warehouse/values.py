@@ -54,7 +54,7 @@ def number(name: str, value: Any) -> Decimal:
         return Decimal(value)
     if isinstance(value, str) and len(value) <= MAX_DIGITS and _PLAIN_NUMBER(value):
         return Decimal(value)
-    bad("not_a_number", f"{name} is not a number: {_quoted(value)}")
+    bad("not_a_number", f"{name} is not a number: {shown(value)}")
 
 
 def positive(name: str, value: Any) -> Decimal:
@@ -63,9 +63,9 @@ def positive(name: str, value: Any) -> Decimal:
         return Decimal(value)
     parsed = number(name, value)
     if parsed <= 0:
-        bad("not_positive", f"{name} is not above zero: {_quoted(value)}")
+        bad("not_positive", f"{name} is not above zero: {shown(value)}")
     if parsed < TOO_SMALL:
-        bad("too_small", f"{name} is less than the models can hold: {_quoted(value)}")
+        bad("too_small", f"{name} is less than the models can hold: {shown(value)}")
     return zero_or_more(name, parsed)
 
 
@@ -75,9 +75,9 @@ def zero_or_more(name: str, value: Any) -> Decimal:
         return Decimal(value)
     parsed = number(name, value)
     if parsed < 0:
-        bad("negative", f"{name} is below zero: {_quoted(value)}")
+        bad("negative", f"{name} is below zero: {shown(value)}")
     if parsed >= TOO_LARGE:
-        bad("too_large", f"{name} has over 19 digits before the point: {_quoted(value)}")
+        bad("too_large", f"{name} has over 19 digits before the point: {shown(value)}")
     return parsed
 
 
@@ -85,7 +85,7 @@ def whole_number(name: str, value: Any, limits: range = INT4) -> int:
     """A number without a fraction, however it is written (`1`, `"1"`, `1.0`)."""
     parsed = number(name, value)
     if not limits.start <= parsed < limits.stop or parsed != parsed.to_integral_value():
-        bad("not_a_whole_number", f"{name} is not a whole number in range: {_quoted(value)}")
+        bad("not_a_whole_number", f"{name} is not a whole number in range: {shown(value)}")
     return int(parsed)
 
 
@@ -97,7 +97,7 @@ def epoch_milliseconds(name: str, value: Any) -> int:
 def flag(name: str, value: Any) -> bool:
     """True or false, as JSON has them."""
     if not isinstance(value, bool):
-        bad("not_a_boolean", f"{name} is neither true nor false: {_quoted(value)}")
+        bad("not_a_boolean", f"{name} is neither true nor false: {shown(value)}")
     return value
 
 
@@ -119,7 +119,7 @@ def name_of(name: str, value: Any) -> str:
     """A text that a row is found by: short enough for the keys of the models."""
     found = filled_text(name, value)
     if len(found.encode(errors="surrogatepass")) > LONGEST_NAME_BYTES:
-        bad("too_long", f"{name} is longer than {LONGEST_NAME_BYTES} bytes: {_quoted(value)}")
+        bad("too_long", f"{name} is longer than {LONGEST_NAME_BYTES} bytes: {shown(value)}")
     return found
 
 
@@ -131,7 +131,7 @@ def counter(name: str, value: Any) -> int:
         parsed = int(digits) if len(digits) < 20 else -1
         if parsed in _BIGINT:
             return parsed
-    bad("not_a_sequence", f"{name} is not a sequence number: {_quoted(value)}")
+    bad("not_a_sequence", f"{name} is not a sequence number: {shown(value)}")
 
 
 def zoned_time(name: str, value: str) -> datetime:
@@ -139,10 +139,10 @@ def zoned_time(name: str, value: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        bad("not_a_time", f"{name} is not a time: {_quoted(value)}")
+        bad("not_a_time", f"{name} is not a time: {shown(value)}")
     if moment.tzinfo is None:
         # Reading it as UTC would be a guess, wrong by hours and silent if it were local time.
-        bad("no_time_zone", f"{name} does not say its time zone: {_quoted(value)}")
+        bad("no_time_zone", f"{name} does not say its time zone: {shown(value)}")
     return moment
 
 
@@ -151,7 +151,7 @@ def is_of_a_market(moment: datetime) -> bool:
     return EARLIEST <= moment < datetime.now(UTC) + CLOCK_SKEW
 
 
-def _quoted(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value in a reason: on one line and cut; of what has parts, which may be deep, its kind."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "an array"

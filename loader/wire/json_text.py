@@ -14,6 +14,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from loader.warehouse.values import MAX_DIGITS
 
+# Of a whole text: the widest reply known, every order of a book, has a third of it. What json
+# makes of so many takes 20 MB at most.
+MOST_VALUES = 120_000
+# Of one array: the longest page of any source has a fifth of it.
+MOST_ITEMS = 10_000
+# No reply goes deeper than ten; what reads a value later must not run out of stack.
+DEEPEST = 100
+
 _TOO_LONG = f"a number of over {MAX_DIGITS} digits"
 
 _T = TypeVar("_T")
@@ -64,11 +72,14 @@ class _Reader:
 
     def read(self, text: str, start: int) -> tuple[Any, int]:
         try:
-            return self._decode(text, start)
+            data, end = self._decode(text, start)
         except RecursionError:
             raise ShapeError("not JSON: nested too deeply") from None
         except ValueError as error:
             raise ShapeError(f"not JSON: {error}") from None
+        if _is_too_deep(text, start, end, data):
+            raise ShapeError(f"nested too deeply, over {DEEPEST} levels")
+        return data, end
 
     def _decimal(self, text: str) -> Decimal | None:
         with contextlib.suppress(InvalidOperation):
@@ -94,6 +105,7 @@ _Read = Callable[[_Reader, str, int], tuple[_T, int]]
 
 
 def _walk(text: str, key: str | None, read: _Read[_T]) -> _T:
+    _refuse_a_wide(text)
     reader, start = _Reader(), _skip(text, 0)
     try:
         if key is None:
@@ -147,6 +159,8 @@ def _items(reader: _Reader, text: str, start: int) -> tuple[list[Value], int]:
     while text[position] != "]":
         value, position = _value(reader, text, position)
         items.append(value)
+        if len(items) > MOST_ITEMS:
+            raise ShapeError(f"over {MOST_ITEMS:,} records in one reply")
         position = _next(text, position, "]")
     return items, position + 1
 
@@ -175,6 +189,33 @@ def _skip(text: str, position: int) -> int:
         return position
     found = _whitespace(text, position)
     return found.end() if found else position
+
+
+def _refuse_a_wide(text: str) -> None:
+    """Before anything is made of it: raises ShapeError for a text of too many values.
+
+    All but the first stand behind one of these. Within strings they count too, so that a text with
+    many of them there is taken for wider than it is.
+    """
+    if text.count(",") + text.count("[") + text.count("{") >= MOST_VALUES:
+        raise ShapeError(f"over {MOST_VALUES:,} values")
+
+
+def _is_too_deep(text: str, start: int, end: int, data: Any) -> bool:
+    if text.count("[", start, end) + text.count("{", start, end) <= DEEPEST:
+        return False
+    level = [data]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _within(each)]
+        if not level:
+            return False
+    return True
+
+
+def _within(data: Any) -> Iterator[Any]:
+    """The arrays and objects right within one."""
+    values = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
+    return (value for value in values if isinstance(value, dict | list))
 
 
 def _strings(data: Any) -> Iterator[str]:

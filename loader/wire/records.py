@@ -5,7 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from loader.warehouse.values import BadValueError, bad, filled_text, name_of, zoned_time
+from loader.warehouse.text import shortened
+from loader.warehouse.values import (
+    LONGEST_NAME_BYTES,
+    BadValueError,
+    bad,
+    filled_text,
+    name_of,
+    zoned_time,
+)
 from loader.wire.json_text import ShapeError, Value
 
 
@@ -59,11 +67,17 @@ def read_all(
     except ShapeError as error:
         yield BadRecord(body.key, "wrong_shape", str(error), body.text)
         return
-    for value in values:
-        try:
-            yield read(body, value)
-        except BadValueError as error:
-            yield BadRecord(_name(body, value), error.code, str(error), value.text)
+    values.reverse()
+    while values:
+        # Nobody holds a value any more when its record is written.
+        yield _record(body, values.pop(), read)
+
+
+def _record(body: Body, value: Value, read: Callable[[Body, Value], Record]) -> Record | BadRecord:
+    try:
+        return read(body, value)
+    except BadValueError as error:
+        return BadRecord(_name(body, value), error.code, str(error), value.text)
 
 
 def _name(body: Body, value: Value) -> str:
@@ -71,7 +85,8 @@ def _name(body: Body, value: Value) -> str:
     if body.key or not isinstance(value.data, dict):
         return body.key
     names = (value.data.get(key) for key in ("book", "exchangeId", "id"))
-    return next((name for name in names if isinstance(name, str)), "")
+    name = next((name for name in names if isinstance(name, str)), "")
+    return shortened(name, LONGEST_NAME_BYTES)
 
 
 def fields_of(value: Value) -> dict[str, Any]:

@@ -1,31 +1,37 @@
 """One polite HTTP session for every source: patient, bounded, and silent about keys.
 
-A call waits for the source's budget, has time limits, reads no more than it must, is made again
-only when that may help, and ends in a whole JSON body or in a WarehouseError. A source says with a
-`Judge` what its replies mean; keys travel in headers, never in an address.
+A call waits for the source's budget, has one limit of time with all its redirects, reads no more
+than it must, is made again only when that may help, and ends in a whole JSON body or in a
+WarehouseError. A source says with a `Judge` what its replies mean; keys travel in headers, never in
+an address.
 """
 
 import email.utils
 import io
 import random
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
+from requests.utils import requote_uri
 
+from loader.warehouse.allowance import Allowance
 from loader.warehouse.clock import SYSTEM_CLOCK, Clock
-from loader.warehouse.errors import NotFoundError, TerminalError, TransientError, WarehouseError
+from loader.warehouse.errors import NotFoundError, TerminalError, TransientError
+from loader.warehouse.redaction import KEYS
+from loader.wire.adapter import BoundedAdapter
 from loader.wire.json_text import read_json
+from loader.wire.messages import in_a_line, root_cause, words_of
 from loader.wire.rate_budget import Budget
+from loader.wire.reply import PassingError, TooLargeError, inflated, read_body
 
-MAX_BODY_BYTES = 16 * 2**20
-_CHUNK_BYTES = 64 * 2**10
+MOST_REDIRECTS = 3
 _SHORTEST_KEY = 8
 _DAY = 86_400.0
 
@@ -71,6 +77,11 @@ class Manners:
     first_pause: float = 0.5
     longest_pause: float = 10.0
 
+    @property
+    def longest(self) -> float:
+        """How long one try may take, with all its redirects."""
+        return 3 * self.timeout
+
 
 class PoliteSession(requests.Session):
     """A requests session that a library can be given as well as used directly."""
@@ -87,15 +98,13 @@ class PoliteSession(requests.Session):
     ) -> None:
         super().__init__()
         self._source = source
-        self._redact = _Redactor(source, key_header[1] if key_header else None)
-        adapter = _PoliteAdapter(source, judge, budget, manners, clock, self._redact)
-        self._adapter = adapter
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-        self.max_redirects = 3
+        self._adapter = _PoliteAdapter(source, judge, budget, manners, clock)
+        self.mount("https://", self._adapter)
+        self.mount("http://", self._adapter)
         # A ~/.netrc would otherwise be read, and its password win over the key.
         self.auth = _unchanged
         self.headers.update({"Accept": "application/json", "Accept-Encoding": "gzip"})
+        KEYS.remember(source, [_key_of(source, key_header[1])] if key_header else [])
         if key_header:
             self.headers.update([key_header])
 
@@ -116,24 +125,9 @@ class PoliteSession(requests.Session):
         """Make and send a request; what `requests` itself complains of is no passing error."""
         try:
             return super().request(*args, **kwargs)
-        except requests.TooManyRedirects:
-            raise TerminalError(f"{self._source}: it redirects in circles") from None
         except (requests.RequestException, ValueError) as error:
             # A ValueError is an address that cannot be parsed.
-            raise TerminalError(self._redact(f"{self._source}: {error}")) from None
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a redirect leads: nowhere but to the same host, for the key goes with it."""
-        target = super().get_redirect_target(resp)
-        if target is None:
-            return None
-        here, there = urlsplit(resp.url), urlsplit(target)
-        if there.netloc and (there.scheme or here.scheme, there.netloc) != here[:2]:
-            raise TerminalError(
-                f"{self._source}: it redirects to another host, {there.hostname}: "
-                "check the address in the settings"
-            )
-        return target
+            raise TerminalError(f"{self._source}: {in_a_line(str(error))}") from None
 
 
 def answer_of(response: requests.Response) -> HttpReply:
@@ -146,53 +140,47 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class _Redactor:
-    """Takes the key out of a text."""
-
-    def __init__(self, source: str, header: str | None) -> None:
-        self._key = (header or "").removeprefix("Bearer ")
-        # A very short key would be "found" in harmless text. One with odd characters makes an
-        # invalid header, and the error message for that would show the key.
-        is_plain = self._key.isascii() and self._key.isprintable() and " " not in self._key
-        if header is not None and not (is_plain and len(self._key) >= _SHORTEST_KEY):
-            raise TerminalError(f"{source}: what is set as its key cannot be one")
-
-    def __call__(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+def _key_of(source: str, header: str) -> str:
+    """The key in the value of a header; raises TerminalError for what cannot be one."""
+    key = header.removeprefix("Bearer ")
+    # One with odd characters makes an invalid header, and the message about that would show it.
+    if len(key) < _SHORTEST_KEY or not (key.isascii() and key.isprintable()) or " " in key:
+        raise TerminalError(f"{source}: what is set as its key cannot be one")
+    return key
 
 
 class _WholeBody(io.BytesIO):
-    """A body read whole, in the place of the socket that it came from."""
+    """A body read whole, in the place of the socket that it came from.
+
+    Who reads on gets `null`: a library that parses what we have parsed would only take its time.
+    """
 
     def __init__(self, text: str, received_at: datetime) -> None:
-        super().__init__(text.encode())
+        super().__init__(b"null")
         self.text = text
         self.received_at = received_at
 
 
-class _PassingError(Exception):
-    """An attempt that failed; the next one may not."""
+class _Received(NamedTuple):
+    """A response, its body as it came, and when that was here."""
+
+    response: requests.Response
+    body: bytes
+    received_at: datetime
 
 
-class _PoliteAdapter(HTTPAdapter):
-    """Sends one request, as often as it takes; a redirect is a request of its own."""
+class _PoliteAdapter(BoundedAdapter):
+    """Sends one request, as often as it takes, to wherever it is redirected."""
 
     def __init__(
-        self,
-        source: str,
-        judge: Judge,
-        budget: Budget,
-        manners: Manners,
-        clock: Clock,
-        redact: _Redactor,
+        self, source: str, judge: Judge, budget: Budget, manners: Manners, clock: Clock
     ) -> None:
-        super().__init__(max_retries=0)
+        super().__init__()
         self._source = source
         self._judge = judge
         self._budget = budget
         self._manners = manners
         self._clock = clock
-        self._redact = redact
         self._held_up_since: float | None = None
 
     @property
@@ -206,21 +194,17 @@ class _PoliteAdapter(HTTPAdapter):
     ) -> requests.Response:
         """Send, read whole, judge; again while that may help."""
         manners = self._manners
+        kept = {name: options[name] for name in ("verify", "cert", "proxies") if name in options}
         problem = ""
         for attempt in range(manners.attempts):
             if attempt:
                 # Full jitter: processes that failed together do not come back together.
                 pause = min(manners.first_pause * 2**attempt, manners.longest_pause)
                 self._clock.sleep(random.uniform(0, pause))
-            self._held_up_since = self._clock.monotonic()
             try:
-                self._budget.take()
-            finally:
-                self._held_up_since = None
-            try:
-                return self._attempt(request, options)
-            except _PassingError as error:
-                problem = str(error)
+                return self._attempt(request, kept)
+            except PassingError as error:
+                problem = in_a_line(str(error))
         raise TransientError(
             f"{self._source}: {problem} ({manners.attempts} attempts): try again later"
         )
@@ -228,80 +212,112 @@ class _PoliteAdapter(HTTPAdapter):
     def _attempt(
         self, request: requests.PreparedRequest, options: dict[str, Any]
     ) -> requests.Response:
-        started = self._clock.monotonic()
-        kept = {name: options[name] for name in ("verify", "cert", "proxies") if name in options}
+        """One try: an allowance of time for the request and all that it is redirected to."""
+        allowance = Allowance(self._manners.longest)
+        for _ in range(MOST_REDIRECTS + 1):
+            self._take_call()
+            received = self._exchange(request, options, allowance)
+            if not received.response.is_redirect:
+                return self._judged(received)
+            request = self._redirected(request, received.response.headers["Location"])
+        raise self._terminal("it redirects in circles")
+
+    def _take_call(self) -> None:
+        self._held_up_since = self._clock.monotonic()
         try:
-            response = super().send(request, stream=True, timeout=self._manners.timeout, **kept)
+            self._budget.take()
+        finally:
+            self._held_up_since = None
+
+    def _exchange(
+        self, request: requests.PreparedRequest, options: dict[str, Any], allowance: Allowance
+    ) -> _Received:
+        try:
+            return allowance.spend_on(partial(self._send_and_read, request, options))
+        except TimeoutError:
+            raise PassingError(f"no whole reply within {self._manners.longest:g} s") from None
+        except TooLargeError as error:
+            raise self._terminal(str(error)) from None
         except requests.RequestException as error:
             raise self._connection_problem(error) from None
-        if response.is_redirect:
-            response.close()
-            response.raw = _WholeBody("", self._clock.now())
-            return response
+
+    def _send_and_read(
+        self, request: requests.PreparedRequest, options: dict[str, Any]
+    ) -> _Received:
+        timeout = self._manners.timeout
+        response = super().send(request, stream=True, timeout=timeout, **options)
         try:
-            body = self._read(response, started)
+            body = b"" if response.is_redirect else read_body(response)
         finally:
             response.close()
-        received_at = self._clock.now()
-        text, document = self._decode(body)
-        self._check(response, document)
-        response.raw = _WholeBody(text, received_at)
-        return response
+        return _Received(response, body, self._clock.now())
 
     def _connection_problem(self, error: requests.RequestException) -> Exception:
-        if isinstance(error, requests.exceptions.SSLError):
-            return self._terminal(f"its certificate cannot be trusted: {_root_cause(error)}")
+        cause = root_cause(error)
+        if isinstance(error, requests.exceptions.SSLError) and not isinstance(
+            cause, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
+            return self._terminal(f"its certificate cannot be trusted: {words_of(cause)}")
         if isinstance(error, requests.Timeout):
-            return _PassingError(f"no answer within {self._manners.timeout:g} s")
+            return PassingError(f"no answer within {self._manners.timeout:g} s")
         if isinstance(error, requests.ConnectionError):
-            return _PassingError(self._redact(f"cannot connect: {_root_cause(error)}"))
+            return PassingError(f"cannot connect: {words_of(cause)}")
         return self._terminal(str(error))
 
-    def _read(self, response: requests.Response, started: float) -> bytes:
-        """The decoded body, read piece by piece: neither endless nor for ever."""
-        body = io.BytesIO()
-        try:
-            while piece := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-                body.write(piece)
-                if body.tell() > MAX_BODY_BYTES:
-                    raise self._terminal(f"a reply of over {MAX_BODY_BYTES >> 20} MiB")
-                if self._clock.monotonic() - started > 3 * self._manners.timeout:
-                    raise _PassingError("the reply is too slow")
-        except urllib3.exceptions.ReadTimeoutError:
-            raise _PassingError("the reply stopped half-way") from None
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _PassingError(f"the reply was cut short: {_root_cause(error)}") from None
-        return body.getvalue()
+    def _redirected(
+        self, request: requests.PreparedRequest, location: str
+    ) -> requests.PreparedRequest:
+        """The request for where a redirect leads: nowhere but to the same host, as the key does."""
+        if not location.strip():
+            raise self._terminal("it redirects to nowhere")
+        here = str(request.url)
+        there = urljoin(here, requote_uri(location.strip()))
+        if urlsplit(there)[:2] != urlsplit(here)[:2]:
+            scheme, host = urlsplit(there).scheme, urlsplit(there).hostname or ""
+            raise self._terminal(
+                f"it redirects to another host, scheme or user, {scheme}://{host}: "
+                "check the address in the settings"
+            )
+        request = request.copy()
+        request.prepare_url(there, None)
+        return request
 
-    def _decode(self, body: bytes) -> tuple[str, Any]:
+    def _judged(self, received: _Received) -> requests.Response:
+        response, document, flaw, text = received.response, None, "", ""
         try:
-            # A reply that repeats our key must not bring it into the warehouse.
-            text = self._redact(body.decode())
-            return text, read_json(text)
-        except ValueError:
-            return "", None
+            text = inflated(received.body, response.headers.get("Content-Encoding", "")).decode()
+            document = read_json(text)
+        except TooLargeError as error:
+            raise self._terminal(str(error)) from None
+        except UnicodeDecodeError:
+            flaw = "not UTF-8"
+        except ValueError as error:
+            flaw = str(error)
+        self._check(response, document, flaw)
+        response.raw = _WholeBody(text, received.received_at)
+        return response
 
-    def _check(self, response: requests.Response, document: Any) -> None:
+    def _check(self, response: requests.Response, document: Any, flaw: str) -> None:
         status = response.status_code
         problem = self._judge(status, document)
         if problem is None and status != HTTPStatus.OK:
             problem = status_problem(status, "") or Problem("terminal", "is no answer to this")
         if problem is None and document is None:
-            problem = Problem("transient", "without JSON")
+            problem = Problem("transient", flaw or "without an answer in it (null)")
         if problem is None:
             return
-        message = " ".join(self._redact(f"HTTP {status} {problem.message}").split())[:300]
+        message = in_a_line(f"HTTP {status} {problem.message}")
         if problem.verdict == "throttled":
             self._budget.freeze(retry_after(response.headers, self._clock.now()))
-            raise _PassingError(message)
+            raise PassingError(message)
         if problem.verdict == "transient":
-            raise _PassingError(message)
+            raise PassingError(message)
         if problem.verdict == "not found":
             raise NotFoundError(f"{self._source}: {message}")
         raise self._terminal(message)
 
-    def _terminal(self, message: str) -> WarehouseError:
-        return TerminalError(self._redact(f"{self._source}: {message}"))
+    def _terminal(self, message: str) -> TerminalError:
+        return TerminalError(f"{self._source}: {in_a_line(message)}")
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float:
@@ -319,11 +335,3 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(0.0, (moment - now).total_seconds()), _DAY)
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost reason, without the addresses and object names that wrap it."""
-    while cause := error.__cause__ or error.__context__:
-        error = cause
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__

@@ -14,6 +14,7 @@ from loader.warehouse.errors import UsageError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
+from loader.warehouse.redaction import KEYS
 from loader.warehouse.text import copy_line, storable
 
 EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
@@ -35,9 +36,11 @@ class SetAside(NamedTuple):
     received_at: datetime | None = None
 
     def as_storable(self) -> "SetAside":
-        """The same, its texts such as Postgres can hold."""
-        texts = (storable(self.location), self.code, storable(self.reason), storable(self.raw))
-        return SetAside(*texts, self.line_number, self.received_at)
+        """The same, its texts such as Postgres can hold and without any key of ours."""
+        location, reason, raw = (
+            storable(KEYS.taken_out(text)) for text in (self.location, self.reason, self.raw)
+        )
+        return SetAside(location, self.code, reason, raw, self.line_number, self.received_at)
 
 
 class OpenRow(NamedTuple):
@@ -85,6 +88,7 @@ class QuarantineFile:
     def add(self, row: SetAside) -> None:
         """Keep a row, and count it."""
         self._run.rows_quarantined += 1
+        row = row.as_storable()
         values = (
             str(self._run.run_id), self._source, row.location, str(row.line_number), row.code,
             row.reason, row.raw,

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from loader.warehouse.errors import AlreadyRunningError, RefusedError, WarehouseError
 from loader.warehouse.postgres.connection import connect, interruptible, transaction
 from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.redaction import redacted
 
 
 @contextlib.contextmanager
@@ -118,7 +119,7 @@ def _close(connection: Connection, run: LedgerRun, error: str | None) -> None:
             "rows_duplicate = %(rows_duplicate)s, rows_quarantined = %(rows_quarantined)s, "
             "error = %(error)s, detail = %(detail)s "
             "where run_id = %(run_id)s and status = 'running'",
-            {**vars(run), "detail": json.dumps(run.detail), "error": error},
+            {**vars(run), "detail": json.dumps(run.detail), "error": error and redacted(error)},
         )
 
 

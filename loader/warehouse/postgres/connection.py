@@ -14,6 +14,7 @@ from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
 from loader.warehouse.postgres.failures import state_of, waiting_helps
 from loader.warehouse.postgres.pooler import mixes_sessions
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
+from loader.warehouse.redaction import PASSWORDS
 from loader.warehouse.settings import get_settings
 
 MINIMUM_VERSION = 170000
@@ -90,6 +91,7 @@ def connect(role: Role | None = None) -> Connection:
 
 def open_connection(where: Endpoint) -> Connection:
     """Open one, with the user's own rights and settings; raises what psycopg2 raises."""
+    PASSWORDS.remember("Postgres", [where.password])
     connection = psycopg2.connect(
         host=where.host,
         port=where.port,

@@ -39,7 +39,7 @@ def poll(job: str, at: datetime, wanted: Sequence[str], brought: Iterable[str]) 
             writer.add(body)
         writer.flush()
         with connection.cursor() as cursor:
-            account_for(cursor, run, table, wanted, bodies)
+            account_for(cursor, run, table, wanted, [body.received_at for body in bodies])
 
 
 def slots(warehouse: Warehouse, table: str) -> list[tuple[Any, ...]]:

@@ -415,7 +415,7 @@ def test_the_command_line_prints_a_line_a_recording(warehouse: Warehouse, tmp_pa
 def test_a_large_reply_is_written_in_several_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(market_rows, "BATCH_CHARACTERS", 500)
+    monkeypatch.setattr(market_rows, "BATCH_BYTES", 500)
     sizes: list[int] = []
 
     def counted(*arguments: Any) -> int:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.wire.json_text import ShapeError, items_at, read_json, value_at
+from loader.wire.json_text import (
+    DEEPEST,
+    MOST_ITEMS,
+    MOST_VALUES,
+    ShapeError,
+    items_at,
+    read_json,
+    value_at,
+)
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -103,3 +111,42 @@ def test_what_postgres_would_refuse_is_known(text: str, flaw: str | None) -> Non
 def test_a_flaw_belongs_to_its_item_alone() -> None:
     items = items_at("[1, NaN, 2]")
     assert [item.flaw is None for item in items] == [True, False, True]
+
+
+def nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+# What stands around, and how many levels it adds.
+@pytest.mark.parametrize(
+    ("before", "after", "levels"),
+    [("", "", 0), ('{"payload": ', "}", 1), ('["[[{", ', "]", 1), ('[{"a": [1], "b": ', "}]", 2)],
+)
+def test_a_text_is_as_deep_as_it_may_be_and_no_deeper(before: str, after: str, levels: int) -> None:
+    assert read_json(before + nested(DEEPEST - levels) + after)
+    with pytest.raises(ShapeError, match="nested too deeply"):
+        read_json(before + nested(DEEPEST - levels + 1) + after)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[{','.join(['1'] * MOST_VALUES)}]",
+        f"[{','.join(['{}'] * (MOST_VALUES // 2))}]",
+        "[" * (MOST_VALUES + 1),
+        f'{{"payload": [{",".join(["[]"] * (MOST_VALUES // 2))}]}}',
+    ],
+    ids=["numbers", "objects", "brackets", "within"],
+)
+def test_a_text_of_too_many_values_is_refused_before_it_is_read(text: str) -> None:
+    for read in (read_json, lambda text: value_at(text, "payload"), items_at):
+        with pytest.raises(ShapeError, match=f"over {MOST_VALUES:,} values"):
+            read(text)
+    # In one text fewer they are read.
+    assert len(read_json(f"[{','.join(['1'] * (MOST_VALUES - 1))}]")) == MOST_VALUES - 1
+
+
+def test_an_array_has_as_many_items_as_it_may_and_no_more() -> None:
+    assert len(items_at(f"[{','.join(['1'] * MOST_ITEMS)}]")) == MOST_ITEMS
+    with pytest.raises(ShapeError, match=f"over {MOST_ITEMS:,} records in one reply"):
+        items_at(f"[{','.join(['1'] * (MOST_ITEMS + 1))}]")
