@@ -8,11 +8,11 @@ from pathlib import Path
 
 from psycopg2.extensions import connection as Connection
 
-from loader.snapshots.finding import DATA, files_of
-from loader.snapshots.load import JOB, files_given_twice, load_files, load_snapshots
+from loader.snapshots.load import JOB, SUFFIX, files_given_twice, load_files, load_snapshots
 from loader.warehouse.columns import ColumnNames
 from loader.warehouse.errors import UsageError
 from loader.warehouse.files import stamp_of
+from loader.warehouse.folders import data_files, files_of
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import shown, told_path
@@ -33,7 +33,7 @@ def load_inbox(names: ColumnNames | None = None) -> Iterator[LedgerRun]:
     if not os.path.isdir(inbox):  # noqa: PTH112 - Path.is_dir() raises for a name that is too long
         yield from load_snapshots([inbox], names=names)
         return
-    there = files_of(inbox)
+    there = files_of(inbox, SUFFIX)
     rested = [file for file in there if _has_rested(file)]
     with exclusive(JOB) as connection:
         twice = files_given_twice(inbox, rested, names)
@@ -44,7 +44,7 @@ def load_inbox(names: ColumnNames | None = None) -> Iterator[LedgerRun]:
             yield from load_files(connection, files, twice, names=names)
             return
         # So that `loader status` tells an empty inbox from one that nobody looked into.
-        reason = f"{told_path(inbox)} holds no {'new snapshot' if there else DATA}"
+        reason = f"{told_path(inbox)} holds no {'new snapshot' if there else data_files(SUFFIX)}"
         with ledger_run(connection, JOB, {"reason": reason}) as run:
             run.status = "unchanged"
         yield run

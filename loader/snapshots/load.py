@@ -10,14 +10,14 @@ import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.snapshots.finding import find_files
 from loader.snapshots.reading import SnapshotFile
 from loader.snapshots.rows import GoodRows, differing_repeats
 from loader.warehouse.columns import ColumnNames
-from loader.warehouse.errors import FileChangedError, RefusedError, WarehouseError
+from loader.warehouse.errors import RefusedError, WarehouseError
+from loader.warehouse.folders import find_files
 from loader.warehouse.ledger import partitions
 from loader.warehouse.ledger.quarantine import QuarantineFile
-from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
+from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger_run
 from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.failures import database_error
@@ -25,6 +25,7 @@ from loader.warehouse.settings import get_settings
 from loader.warehouse.text import shown
 
 JOB = "snapshots"
+SUFFIX = "csv"
 # Up to this many bad rows never refuse a file, however small it is.
 BAD_ROWS_ALLOWED = 20
 
@@ -53,7 +54,7 @@ def load_snapshots(
     RefusedError or FileChangedError is raised after the last. A lost database or a second load at
     once ends it (TransientError).
     """
-    found = find_files(paths)
+    found = find_files(paths, SUFFIX)
     with exclusive(JOB) as connection:
         twice: dict[Path, str] = {}
         for path, files in zip(paths, found, strict=True):
@@ -71,23 +72,14 @@ def load_files(
     names: ColumnNames | None = None,
 ) -> Iterator[LedgerRun]:
     """The same on a connection that holds the job's lock; `twice` says which are refused, why."""
-    refused = changed = 0
-    for path in files:
-        try:
-            if message := twice.get(path):
-                with ledger_run(connection, JOB, {"file": shown(path)}):
-                    raise RefusedError(message)
-            yield _load_file(connection, path, names, allow_shrink=allow_shrink)
-        except (RefusedError, FileChangedError) as error:
-            if len(files) == 1:
-                raise
-            log.error("%s", error)
-            refused += isinstance(error, RefusedError)
-            changed += isinstance(error, FileChangedError)
-    if refused:
-        raise RefusedError(f"{refused} of {len(files)} files refused")
-    if changed:
-        raise FileChangedError(f"{changed} of {len(files)} files changed while they were read")
+
+    def load(path: Path) -> LedgerRun:
+        if message := twice.get(path):
+            with ledger_run(connection, JOB, {"file": shown(path)}):
+                raise RefusedError(message)
+        return _load_file(connection, path, names, allow_shrink=allow_shrink)
+
+    yield from each_file(files, load)
 
 
 def files_given_twice(
