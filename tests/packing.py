@@ -30,9 +30,11 @@ def zstd_streamed(data: bytes) -> bytes:
     return bytes(file.getvalue())
 
 
-def zstd_frame(window: int) -> bytes:
-    """The head of a frame that wants a window of so many bytes (a power of two), and an end."""
-    return b"\x28\xb5\x2f\xfd\x00" + bytes([(window.bit_length() - 11) << 3]) + b"\x01\0\0"
+def zstd_frame(window: int, blocks: int = 0) -> bytes:
+    """A frame that wants a window of so many bytes (a power of two): blocks of 128 KiB of zeros."""
+    head = b"\x28\xb5\x2f\xfd\x00" + bytes([(window.bit_length() - 11) << 3])
+    # One byte stands for all of a block; an empty one is the last.
+    return head + ((1 << 17 << 3 | 1 << 1).to_bytes(3, "little") + b"\0") * blocks + b"\x01\0\0"
 
 
 def _halves(pack: Callable[[bytes], bytes], data: bytes) -> bytes:

@@ -230,13 +230,17 @@ print(read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-@pytest.mark.parametrize("shape", ["gzip", "zip", "zstd", "zip that says it is small"])
+@pytest.mark.parametrize(
+    "shape", ["gzip", "zip", "zstd", "zstd of the largest window", "zip that says it is small"]
+)
 def test_a_bomb_costs_as_much_memory_as_any_other_file(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "a.csv"
     zeros = bytes(1 << 20)
     if shape == "gzip":
         # Members of their own, made once: packing a gigabyte would take longer than reading it.
         path.write_bytes(gzip.compress(zeros * 16) * (BOMB_BYTES >> 24))
+    elif shape == "zstd of the largest window":
+        path.write_bytes(zstd_frame(LARGEST_WINDOW, BOMB_BYTES >> 17))
     elif shape == "zstd":
         path.write_bytes(zstd_of(zeros * 16) * (BOMB_BYTES >> 24))
     else:
