@@ -2,18 +2,27 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import AlreadyRunningError, RefusedError, WarehouseError
+from loader.warehouse.errors import (
+    AlreadyRunningError,
+    FileChangedError,
+    RefusedError,
+    WarehouseError,
+)
 from loader.warehouse.postgres.connection import connect, interruptible, transaction
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.redaction import redacted
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -150,6 +159,28 @@ def finished_run(cursor: Any, job: str) -> int:
     )
     [(run_id,)] = cursor.fetchall()
     return int(run_id)
+
+
+def each_file(files: Sequence[Path], load: Callable[[Path], LedgerRun]) -> Iterator[LedgerRun]:
+    """Load files one after the other, a run each; yield its closed run.
+
+    Of several, one that is refused or changes meanwhile is logged and the others go on;
+    RefusedError or FileChangedError is raised after the last. Any other error ends it.
+    """
+    refused = changed = 0
+    for path in files:
+        try:
+            yield load(path)
+        except (RefusedError, FileChangedError) as error:
+            if len(files) == 1:
+                raise
+            log.error("%s", error)
+            refused += isinstance(error, RefusedError)
+            changed += isinstance(error, FileChangedError)
+    if refused:
+        raise RefusedError(f"{refused} of {len(files)} files refused")
+    if changed:
+        raise FileChangedError(f"{changed} of {len(files)} files changed while they were read")
 
 
 def fold_runs(cursor: Any, first_kept: date, newest_run: int, time_zone: str) -> int:

@@ -405,3 +405,19 @@ def test_what_postgres_itself_refuses_is_one_line(warehouse: Warehouse, tmp_path
     assert warehouse.rows("select 1 from raw.users") == []
     with pytest.raises(psycopg2.errors.CheckViolation):
         warehouse.rows("update ops.runs set rows_inserted = 1")
+
+
+def test_a_file_that_changes_does_not_hold_up_the_others_of_its_folder(
+    warehouse: Warehouse, big_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(big_file, tmp_path / "deposits.csv")
+    write(tmp_path, "users.csv", "users", good_rows("users", 3))
+    with held_at(warehouse, "during COPY", tmp_path) as loading:
+        (tmp_path / "deposits.csv").write_bytes(b"other bytes")
+        loading.send_signal(signal.SIGCONT)
+        done = end(loading)
+    assert (done.returncode, error_of(done)) == (75, "1 of 2 files changed while they were read")
+    assert "deposits.csv: the file changed while it was read" in done.stderr.splitlines()
+    assert [status for status, _ in runs(warehouse)] == ["failed", "succeeded"]
+    assert warehouse.rows("select kind from raw.snapshots") == [("users",)]
+    assert stray_tables(warehouse) == []
