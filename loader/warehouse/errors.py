@@ -2,7 +2,8 @@
 
 WarehouseError
 ├── TransientError          exit 75: the same call may work later
-│   └── AlreadyRunningError     another run of the same job holds its lock
+│   ├── AlreadyRunningError     another run of the same job holds its lock
+│   └── FileChangedError        somebody was at work on a file
 └── TerminalError           exit 1: something must change first
     ├── NotFoundError           a source does not know what it was asked for
     ├── RefusedError            the input as a whole cannot be taken
@@ -24,6 +25,10 @@ class TransientError(WarehouseError):
 
 class AlreadyRunningError(TransientError):
     """Another run of the same job is at work."""
+
+
+class FileChangedError(TransientError):
+    """A file changed while it was read: nothing of it stays, the others can go on."""
 
 
 class TerminalError(WarehouseError):

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
+# A name may have 255 bytes, each of them four characters once it is escaped.
+LONGEST_NAME = 120
+
 
 def copy_text(text: str) -> str:
     """A value for COPY's text format with commas between the values."""
@@ -50,9 +53,14 @@ def shown_path(path: Path) -> str:
     return printable(os.fsencode(path).decode(errors="backslashreplace"))
 
 
+def told_path(path: Path) -> str:
+    """A path for a message: as much of it as a line has room for."""
+    return shortened(shown_path(path), LONGEST_NAME)
+
+
 def shown(path: Path) -> str:
     """The name of a file, in the same way."""
-    return shown_path(Path(path.name))
+    return told_path(Path(path.name))
 
 
 def shortened(text: str, longest: int) -> str:

@@ -130,10 +130,10 @@ def make_pipe(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (make_directory, "not a regular file"),
+        (make_directory, "a directory, not a file"),
         (make_link, "a symbolic link, not a file"),
         (make_broken_link, "a symbolic link, not a file"),
-        (make_pipe, "not a regular file"),
+        (make_pipe, "a pipe, not a file"),
     ],
 )
 def test_what_is_no_file_is_refused_and_does_not_hold_up_the_others(
