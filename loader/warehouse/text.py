@@ -68,6 +68,11 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def quoted(value: object) -> str:
+    """A value in a message: on one line, and no more of it than fits there."""
+    return printable(shortened(str(value), 40)) or "''"
+
+
 def plain(number: Decimal) -> str:
     """A decimal without exponent, nor zeros at the end of its decimals."""
     text = f"{number:f}"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from loader.warehouse.text import shortened
+from loader.warehouse.text import quoted as _quoted
 
 # Far beyond any price or volume, far below what Postgres's numeric can hold.
 MAX_DIGITS = 1000
@@ -30,6 +30,7 @@ _BLANKS = " \t\n\r\f\v"
 # What nearly all of them are: an order book has two hundred. No need of a closer look then.
 PLAIN_POSITIVE = re.compile(r"(?=[0.]*[1-9])[0-9]{1,19}(?:\.[0-9]{1,18})?").fullmatch
 _BIGINT = range(2**63)
+_BOOK = re.compile(r"[a-z0-9]{1,100}_[a-z0-9]{1,100}").fullmatch
 
 
 class BadValueError(ValueError):
@@ -123,6 +124,21 @@ def name_of(name: str, value: Any) -> str:
     return found
 
 
+def book_name(name: str, value: Any) -> str:
+    """The name of a book, as Bitso writes it: two currencies, in lower case.
+
+    Files and directories are named after it, and people type it.
+    """
+    if not is_book_name(value):
+        bad("not_a_book", f"{name} is not the name of a book such as btc_mxn: {_quoted(value)}")
+    return str(value)
+
+
+def is_book_name(value: Any) -> bool:
+    """Whether it is the name of a book."""
+    return isinstance(value, str) and _BOOK(value) is not None
+
+
 def counter(name: str, value: Any) -> int:
     """A sequence number: digits, or a JSON integer."""
     digits = str(value)
@@ -148,7 +164,3 @@ def zoned_time(name: str, value: str) -> datetime:
 def is_of_a_market(moment: datetime) -> bool:
     """Whether somebody can have observed something then: neither in the future nor too early."""
     return EARLIEST <= moment < datetime.now(UTC) + CLOCK_SKEW
-
-
-def _quoted(value: Any) -> str:
-    return shortened(str(value), 40)

@@ -10,13 +10,18 @@ from typing import Any, NamedTuple, Self
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import UsageError
+from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
+from loader.warehouse.settings import get_settings
 from loader.warehouse.text import copy_line, storable
 
 EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
+# A file with more bad rows than this is looked at: so many never refuse it, however small it is.
+BAD_ROWS_ALLOWED = 20
+# Of those that make a file refused.
+MOST_REASONS = 3
 COPIED = ("run_id", "source", "location", "line_number", "reason_code", "reason", "raw")
 
 
@@ -72,6 +77,19 @@ def set_aside(
         },
     )  # fmt: skip
     return int(cursor.rowcount)
+
+
+def check_bad_rows(rows: int, bad: int, reasons: Sequence[str]) -> None:
+    """Raise RefusedError where so many rows of a file are bad that it is no file of ours.
+
+    `reasons` are the first ones, each with the place of its row.
+    """
+    percent = get_settings().bad_rows_percent
+    said = "; ".join(reasons) + (" ..." if bad > len(reasons) else "")
+    if bad and bad == rows:
+        raise RefusedError(f"none of its rows can be read ({bad}): {said}")
+    if bad > BAD_ROWS_ALLOWED and bad * 100 > percent * rows:
+        raise RefusedError(f"{bad} of {rows} rows are bad, more than {percent:g} %: {said}")
 
 
 class QuarantineFile:
