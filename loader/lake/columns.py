@@ -66,8 +66,8 @@ class Chunk(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """About how much memory it takes."""
-        return int(self.rows.nbytes) + sum(len(line.raw) for line in self.bad)
+        """About how much memory it takes; a bad row is written as texts, several times over."""
+        return int(self.rows.nbytes) + sum(6 * (len(line.raw) + 200) for line in self.bad)
 
 
 class LakeLines:
@@ -87,7 +87,9 @@ class LakeLines:
         columns, path_book = self._file.columns, self._file.path_book
         found: list[tuple[Observation, int]] = []
         bad_lines: list[BadLine] = []
-        for at in pc.indices_nonzero(pc.invert(is_read)).to_pylist():
+        # A file may be blank lines for the most part.
+        is_left = pc.and_not(pc.not_equal(lines, ""), is_read)
+        for at in pc.indices_nonzero(is_left).to_pylist():
             # What a Parquet file calls a text need not be one.
             line = lines[at].as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
             if not line.strip() or self._file.is_header_again(line):

@@ -24,8 +24,8 @@ from loader.warehouse.values import MAX_DIGITS
 
 # What a file begins with; the second where its footer is encrypted, which is not read.
 MAGIC = (b"PAR1", b"PARE")
-PIECE_ROWS = 1 << 14
-PIECE_BYTES = 2 << 20
+PIECE_ROWS = 1 << 13
+PIECE_BYTES = 1 << 20
 # Of a column's pages, what is read at once.
 BUFFER_BYTES = 1 << 18
 LARGEST_SPOOL = 1 << 30

@@ -47,6 +47,8 @@ def read_file(
                 some = chunk.bad[: MOST_REASONS - len(reasons)]
                 reasons += [f"row {line.line}: {line.reason}" for line in some]
                 yield chunk
+                # Each time: one that grows as it is read would never end.
+                file.check_unchanged()
             file.check_unchanged()
         check_bad_rows(rows, bad, reasons)
     except (RefusedError, FileChangedError) as error:

@@ -21,10 +21,9 @@ from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
 
-# What is in memory at a time: rows, bad rows, which take far more, or bytes of either.
-BATCH_ROWS = 200_000
-BATCH_BAD_ROWS = 10_000
-BATCH_BYTES = 24 << 20
+# What is held in memory at a time; on its way to Postgres it takes several times as much.
+BATCH_ROWS = 30_000
+BATCH_BYTES = 8 << 20
 # Of a run, how many bad rows are told in the log, and how many names of columns are kept.
 MOST_TOLD = 3
 MOST_LEFT_OUT = 20
@@ -47,7 +46,7 @@ class ObservationRows:
         self._run = run
         self._days = TimePartitions()
         self._pending: list[tuple[str, Chunk]] = []
-        self._rows = self._bad = self._bytes = 0
+        self._rows = self._bytes = 0
         self._told = 0
         self._file_ids: dict[str, int] = {}
         # Files that cannot be read, and why.
@@ -59,7 +58,7 @@ class ObservationRows:
 
     def add(self, place: str, chunks: Iterable[Chunk]) -> None:
         """Take the rows of a file; where reading them is refused, none of them stays."""
-        before, held = len(self._pending), (self._rows, self._bad, self._bytes)
+        before, held = len(self._pending), (self._rows, self._bytes)
         counts: tuple[int, ...] | None = None
         told: list[str] = []
         left_out: Collection[str] = ()
@@ -82,7 +81,7 @@ class ObservationRows:
         except RefusedError as error:
             if counts is None:
                 del self._pending[before:]
-                self._rows, self._bad, self._bytes = held
+                self._rows, self._bytes = held
             else:
                 self._back_to(counts, place)
             self.refused[place] = str(error)
@@ -94,12 +93,11 @@ class ObservationRows:
 
     def _hold(self, place: str, chunk: Chunk) -> None:
         self._pending.append((place, chunk))
-        self._rows += chunk.rows.num_rows
-        self._bad += len(chunk.bad)
+        self._rows += chunk.rows.num_rows + len(chunk.bad)
         self._bytes += chunk.bytes
 
     def _is_full(self) -> bool:
-        return self._rows >= BATCH_ROWS or self._bad >= BATCH_BAD_ROWS or self._bytes >= BATCH_BYTES
+        return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
     def _mark(self) -> tuple[int, ...]:
         with self._connection.cursor() as cursor:
@@ -123,7 +121,7 @@ class ObservationRows:
 
     def _empty(self) -> list[tuple[str, Chunk]]:
         pending, self._pending = self._pending, []
-        self._rows = self._bad = self._bytes = 0
+        self._rows = self._bytes = 0
         return pending
 
     def flush(self) -> None:
