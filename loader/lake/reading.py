@@ -108,11 +108,10 @@ def _texts(file: Unpacked, start: bytes) -> Iterator[str]:
     """The file in pieces of whole lines, the first bytes of which are read already."""
     plain = PlainText(file.name, start)
     piece = start + file.read(CHUNK_BYTES)
-    if b"\r" in piece and b"\n" not in piece:
-        plain.end_lines_with_cr()
-    rest, is_first = b"", True
+    rest, is_first = plain.convert(piece), True
+    if b"\r" in rest and b"\n" not in rest:
+        rest = plain.end_lines_with_cr(rest)
     while piece:
-        rest += plain.convert(piece)
         end = rest.rfind(b"\n") + 1
         if len(rest) - end > LONGEST_LINE:
             raise RefusedError(f"a line of over {LONGEST_LINE >> 20} MiB")
@@ -120,7 +119,7 @@ def _texts(file: Unpacked, start: bytes) -> Iterator[str]:
             yield _text(rest[:end], is_first)
             rest, is_first = rest[end:], False
         piece = file.read(CHUNK_BYTES)
-    rest += plain.convert(b"", at_end=True)
+        rest += plain.convert(piece, at_end=not piece)
     if rest:
         yield _text(rest, is_first)
 

@@ -69,7 +69,9 @@ def shortened(text: str, longest: int) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value in a message: on one line, and no more of it than fits there."""
+    """A value in a message: on one line and cut; of what has parts, which may be deep, its kind."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
     return printable(shortened(str(value), 40)) or "''"
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from loader.warehouse.text import quoted as _quoted
+from loader.warehouse.text import quoted, shortened
 
 # Far beyond any price or volume, far below what Postgres's numeric can hold.
 MAX_DIGITS = 1000
@@ -130,7 +130,7 @@ def book_name(name: str, value: Any) -> str:
     Files and directories are named after it, and people type it.
     """
     if not is_book_name(value):
-        bad("not_a_book", f"{name} is not the name of a book such as btc_mxn: {_quoted(value)}")
+        bad("not_a_book", f"{name} is not the name of a book such as btc_mxn: {quoted(value)}")
     return str(value)
 
 
@@ -164,3 +164,7 @@ def zoned_time(name: str, value: str) -> datetime:
 def is_of_a_market(moment: datetime) -> bool:
     """Whether somebody can have observed something then: neither in the future nor too early."""
     return EARLIEST <= moment < datetime.now(UTC) + CLOCK_SKEW
+
+
+def _quoted(value: Any) -> str:
+    return shortened(str(value), 40)

@@ -124,6 +124,14 @@ def test_any_name_is_read_and_shown_on_one_line(module_warehouse: Warehouse, lak
         "lake import: deep.csv: 0 rows loaded, 1 duplicate"
     )
     # Beyond what the system opens, one line all the same.
+    inside = os.open(deep, os.O_RDONLY)
+    for _ in range(4):
+        os.mkdir("f" * 250, dir_fd=inside)
+        outside, inside = inside, os.open("f" * 250, os.O_RDONLY, dir_fd=inside)
+        os.close(outside)
+    os.close(inside)
+    done = imported(module_warehouse, lake, code=1)
+    assert done.stderr.count("cannot be looked into: File name too long") == 1
     done = imported(module_warehouse, deep / ("e" * 300), code=1)
     assert "File name too long" in done.stderr
     assert done.stderr.count("\n") == 1
