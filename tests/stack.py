@@ -154,6 +154,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     sample = PROJECT_ROOT / "seeds" / "sample" / "users.csv"
     (directory / "inbox" / "users.csv").write_bytes(sample.read_bytes())
     lines = [f"{name}={port}" for name, port in made.ports.items()]
+    # What was put there just now has not rested.
+    lines += ["WAREHOUSE_INBOX_REST_SECONDS=0"]
     lines += [f"INBOX={directory}/inbox", f"AWS_SECRET_ACCESS_KEY='{ODD}'"]
     made.env_file.write_text("\n".join(lines))
     made.env_file.chmod(0o600)

@@ -12,6 +12,7 @@
         ],
         'book_aliases': ['alias', 'book'],
         'feeds': ['feed', 'interval_seconds'],
+        'known_event_types': ['event_name', 'is_login'],
     }) %}
 {% endmacro %}
 
@@ -33,6 +34,10 @@
             {% endfor %}
             {% do rows.append('select ' ~ values | join(', ')) %}
         {% endfor %}
+        {% do rows.append(
+            'select cast(null as text)'
+            ~ ', cast(null as text)' * (columns | length - 1) ~ ' where false'
+        ) %}
         {% do refuse_settings(this.identifier, rows | join(' union all ')) %}
     {% endif %}
 {% endmacro %}
@@ -62,13 +67,11 @@
 
 {# Stops the run with what is wrong with the rows of a seed, all as text. #}
 {% macro refuse_settings(name, rows) %}
-    {% if rows %}
-        {% set faults = run_query(settings_faults(name, rows)) %}
-        {% if faults | length > 0 %}
-            {% do exceptions.raise_compiler_error(
-                'seeds/reference/' ~ name ~ '.csv is refused: '
-                ~ faults.columns['fault'].values() | join('; ')
-            ) %}
-        {% endif %}
+    {% set faults = run_query(settings_faults(name, rows)) %}
+    {% if faults | length > 0 %}
+        {% do exceptions.raise_compiler_error(
+            'seeds/reference/' ~ name ~ '.csv is refused: '
+            ~ faults.columns['fault'].values() | join('; ')
+        ) %}
     {% endif %}
 {% endmacro %}

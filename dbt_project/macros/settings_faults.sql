@@ -62,6 +62,27 @@
 
         )
 
+    {% elif name == 'known_event_types' %}
+
+        -- An event that is none by mistake would take its logins out of every
+        -- answer without a word.
+        verdicts as (
+
+            select
+                settings.event_name as which,
+                'is_login is neither true nor false: '
+                || coalesce(settings.is_login, 'missing') as fault
+            from settings
+            where pg_input_is_valid(settings.is_login, 'boolean') is not true
+            union all
+            select
+                'is_login' as which,
+                'no event is a login' as fault
+            from settings
+            having bool_or(settings.is_login ~* '^(t|true|y|yes|on|1)$') is not true
+
+        )
+
     {% else %}
 
         {% set books = adapter.get_relation(
@@ -104,25 +125,3 @@
     where verdicts.fault is not null
     order by fault
 {% endmacro %}
-
-
-{# Whether a text is a number from 0 on that a threshold can be. #}
-{% macro is_percentage(text) -%}
-    case
-        when pg_input_is_valid({{ text }}, 'numeric(18, 12)')
-            then
-                cast({{ text }} as numeric) >= 0
-                and cast({{ text }} as numeric) <> 'NaN'
-        else false
-    end
-{%- endmacro %}
-
-
-{# Whether a text is a whole number from 1 on. #}
-{% macro is_count(text) -%}
-    case
-        when pg_input_is_valid({{ text }}, 'integer')
-            then cast({{ text }} as integer) >= 1
-        else false
-    end
-{%- endmacro %}

@@ -23,18 +23,28 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-shrink", is_flag=True, help="Take a snapshot with less than half of the current rows."
 )
-def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool) -> None:
+@click.option(
+    "--columns",
+    metavar="THEIRS=OURS,...",
+    help="What columns of the files are called here; THEIRS= leaves one out.",
+)
+def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool, columns: str | None) -> None:
     """Load snapshot files: deposits, withdrawals, events, users, user levels.
 
-    A file is recognised by its header, whatever its name, plain or gzipped, and becomes the
-    current snapshot of its kind, whole or not at all. A directory holds one file of each kind;
-    without a name it is WAREHOUSE_INBOX, which may be empty.
+    A file is recognised by its header, whatever its name, plain or packed (gzip, zip, zstd), and
+    becomes the current snapshot of its kind, whole or not at all. A directory holds one file of
+    each kind; without a name it is WAREHOUSE_INBOX, where files are taken when they have rested.
     """
-    from loader.snapshots.load import load_inbox, load_snapshots
+    from loader.snapshots.header import COLUMNS
+    from loader.snapshots.inbox import load_inbox
+    from loader.snapshots.load import load_snapshots
+    from loader.warehouse.columns import ColumnNames
 
     if not paths and allow_shrink:
         raise UsageError("snapshots: --allow-shrink needs the name of a file")
-    for run in load_snapshots(paths, allow_shrink=allow_shrink) if paths else load_inbox():
+    names = ColumnNames.parse(columns, COLUMNS) if columns else None
+    runs = load_snapshots(paths, allow_shrink=allow_shrink, names=names)
+    for run in runs if paths else load_inbox(names):
         click.echo(_summary(run))
 
 

@@ -20,7 +20,6 @@ JOB = "lake import"
 RUN_BYTES = 64 << 20
 RUN_FILES = 2_000
 
-
 log = logging.getLogger(__name__)
 
 
@@ -56,12 +55,14 @@ class AllRefusedError(RefusedError):
 
 
 def _found(path: Path) -> FoundFiles:
-    if not path.exists() and not path.is_symlink():
-        raise UsageError(f"{told_path(path)}: no such file or directory")
+    try:
+        path.lstat()
+    except OSError as error:
+        raise UsageError(f"{told_path(path)}: {str(error.strerror).lower()}") from None
     found = find_files(path)
     if found.others:
-        log.warning(
-            "%s: passed over, no data of a lake: %s%s",
+        log.info(
+            "%s: left alone: %s%s",
             told_path(path), ", ".join(found.others),
             f" and {more} more" if (more := found.other_count - len(found.others)) else "",
         )  # fmt: skip

@@ -50,7 +50,7 @@ def read_file(
                 # Each time: one that grows as it is read would never end.
                 file.check_unchanged()
             file.check_unchanged()
-        check_bad_rows(rows, bad, reasons)
+        check_bad_rows(shown(path), rows, bad, reasons)
     except (RefusedError, FileChangedError) as error:
         reason = str(error).removeprefix(f"{shown(path)}: ")
         raise RefusedError(f"{place or shown(path)}: {reason}") from None

@@ -1,6 +1,6 @@
 r"""`loader replay`: recorded replies through the same parser and the same load as live ones.
 
-A recording is a file of JSON objects, one a line, plain or gzipped:
+A recording is a file of JSON objects, one a line, plain or packed:
 
     {"source": "bitso_tickers", "key": "", "received_at": "2026-01-05T12:00:00.25+00:00",
      "body": "{\"success\":true,\"payload\":[...]}"}
@@ -16,11 +16,9 @@ say what was to be recorded, so that it is known what is missing:
 multiples since 1970, from the one that `from` is in to the last one before `until`.
 """
 
-import gzip
 import json
-import re
-import zlib
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -29,11 +27,14 @@ from psycopg2.extensions import connection as Connection
 
 from loader.market.polls import POLLED, slot_start
 from loader.market.rows import FEEDS, MarketRows
-from loader.warehouse.errors import RefusedError, UsageError
+from loader.warehouse.errors import RefusedError
+from loader.warehouse.files import Unpacked
+from loader.warehouse.folders import find_files
 from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.ledger.partitions import TimePartitions
-from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
+from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger_run
+from loader.warehouse.text import shown
 from loader.warehouse.values import is_book_name, is_of_a_market
 from loader.wire.records import Body
 from loader.wire.session import MAX_BODY_BYTES
@@ -44,39 +45,25 @@ WATCHED = "watched"
 LONGEST_INTERVAL_SECONDS = 24 * 60 * 60
 # A reply is at most half as long: escaping it as a JSON text may double it.
 LONGEST_LINE = 2 * MAX_BODY_BYTES
-
-
-def find_recordings(path: Path) -> list[Path]:
-    """The recordings of a directory, in the order of their names, or the one that is named.
-
-    Raises UsageError when there is none.
-    """
-    if not path.is_dir():
-        return [path]
-    files = sorted(
-        file
-        for file in path.iterdir()
-        if re.fullmatch(r"[^.].*\.jsonl(\.gz)?", file.name, re.DOTALL)
-    )
-    if not files:
-        raise UsageError(f"{path}: no .jsonl or .jsonl.gz file in it")
-    return files
+# They wait in memory for the end of their file. A year of one a day, for each feed and more.
+MOST_WATCHES = 10_000
 
 
 def replay(path: Path) -> Iterator[LedgerRun]:
     """Load each recording of a directory, or one file, a run each; yield its closed run.
 
-    What is in raw already stays as it is: replaying twice changes nothing.
+    What is in raw already stays as it is: replaying twice changes nothing. Raises as `find_files`
+    and `each_file` do.
     """
-    files = find_recordings(path)
-    days = TimePartitions()
+    [files] = find_files([path], "jsonl")
     with exclusive(JOB) as connection:
-        for file in files:
-            yield _replay_file(connection, file, days)
+        yield from each_file(files, lambda file: _replay_file(connection, file))
 
 
-def _replay_file(connection: Connection, file: Path, days: TimePartitions) -> LedgerRun:
-    with ledger_run(connection, JOB, {"file": file.name, "replies": 0}) as run:
+def _replay_file(connection: Connection, file: Path) -> LedgerRun:
+    with ledger_run(connection, JOB, {"file": shown(file), "replies": 0}) as run:
+        # Of this run alone: partitions that were made in it go with it, where it is refused.
+        days = TimePartitions()
         writers = {table: MarketRows(connection, run, feed, days) for table, feed in FEEDS.items()}
         watches: dict[tuple[str, datetime], Watch] = {}
         for number, line in enumerate(_lines(file), start=1):
@@ -85,7 +72,7 @@ def _replay_file(connection: Connection, file: Path, days: TimePartitions) -> Le
                 if isinstance(item, Watch):
                     _keep(watches, item)
             except ValueError as error:
-                raise RefusedError(f"{file.name}:{number}: {error}") from None
+                raise RefusedError(f"{shown(file)}:{number}: {error}") from None
             if isinstance(item, Body):
                 run.detail["replies"] += 1
                 writers[item.source].add(item)
@@ -100,18 +87,17 @@ def _replay_file(connection: Connection, file: Path, days: TimePartitions) -> Le
 def _keep(watches: dict[tuple[str, datetime], Watch], watch: Watch) -> None:
     if watches.setdefault((watch.feed, watch.since), watch) is not watch:
         raise ValueError(f"a line before says already what {watch.feed} watched from then on")
+    if len(watches) > MOST_WATCHES:
+        raise ValueError(f"over {MOST_WATCHES} lines say what was watched: split the recording")
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    open_file = gzip.open if file.suffix == ".gz" else open
-    with open_file(file, "rb") as lines:
-        try:
-            while line := lines.readline(LONGEST_LINE + 1):
-                if len(line) > LONGEST_LINE:
-                    raise RefusedError(f"{file.name}: a line of over {LONGEST_LINE >> 20} MiB")
-                yield line
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise RefusedError(f"{file.name}: the archive is damaged: {error}") from None
+    with closing(Unpacked(file)) as lines:
+        while line := lines.readline(LONGEST_LINE + 1):
+            if len(line) > LONGEST_LINE:
+                raise RefusedError(f"{lines.name}: a line of over {LONGEST_LINE >> 20} MiB")
+            yield line
+        lines.check_unchanged()
 
 
 def read_line(line: bytes) -> Body | Watch:

@@ -148,8 +148,9 @@ class MarketRows:
             self._run.rows_duplicate += 1
         else:
             self._characters += len(item.payload)
-            if len(self._records) >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
-                self.flush()
+        waiting = len(self._records) + len(self._bad)
+        if waiting >= BATCH_ROWS or self._characters >= BATCH_CHARACTERS:
+            self.flush()
 
     def _set_aside(self, received_at: datetime, bad: BadRecord) -> None:
         row = SetAside(
@@ -159,6 +160,7 @@ class MarketRows:
             self._run.rows_duplicate += 1
         else:
             self._bad[row] = None
+            self._characters += len(row.raw)
 
     def flush(self) -> None:
         """Write what was taken so far."""

@@ -57,7 +57,10 @@ SCHEDULE = (
         "exchange-volumes", HOUR, 3 * HOUR, 30 * MINUTE, ("coincap_exchanges",),
         needs=lambda settings: settings.coincap_key.get_secret_value(),
     ),
-    ScheduledJob("snapshots", DAY, DAY + 6 * HOUR, 2 * HOUR, needs=lambda settings: settings.inbox),
+    # Large files may take their time, and who looks meanwhile is sent away.
+    ScheduledJob(
+        "snapshots", 10 * MINUTE, 3 * HOUR, 2 * HOUR, needs=lambda settings: settings.inbox
+    ),
     ScheduledJob("transform", 10 * MINUTE, 45 * MINUTE, 30 * MINUTE),
     ScheduledJob(
         "lake export", 10 * MINUTE, 45 * MINUTE, 9 * MINUTE,

@@ -11,9 +11,9 @@ from loader.warehouse.ledger.quarantine import OpenRow
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.values import BadValueError
 
-# Postgres cannot hold such a row as it was: what stands in quarantine only describes it, and
-# loading that text would load something else.
-DESCRIBED = frozenset({"invalid_utf8", "nul_byte"})
+# What stands in quarantine only describes such a row, and loading that text would load something
+# else: Postgres cannot hold it as it was, or its file had columns that are left out.
+DESCRIBED = frozenset({"invalid_utf8", "nul_byte", "field_count"})
 
 
 class SnapshotPlace(NamedTuple):

@@ -6,13 +6,13 @@ values.
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import cast
 
-from loader.warehouse.errors import RefusedError
+from loader.warehouse.settings import get_settings
+from loader.warehouse.text import shortened
 from loader.warehouse.values import BadValueError
 
 # Keys are indexed, and Postgres indexes no more than 2,704 bytes of two texts and a time.
@@ -31,8 +31,12 @@ _TIME = rb"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,6}+)?+"
 _ZONE = rb"(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?+)?+"
 # Most programs show the years 1 to 9999: a time at either end may lie beyond them in another zone.
 _YEARS = range(2, 9999)
+# What other programs write where there is no value. Not NA, which is Namibia among jurisdictions;
+# \N holds a backslash, which the fast grammar leaves to the exact parser.
+NULL_WORDS = frozenset({"null", "none", "nan", "n/a", r"\N"})
+_NO_NULL_WORD = rb"(?![Nn](?:(?i:ull|one|an|/a)) *+(?:[,\r\n]|\Z))"
 # Printable ASCII without comma, quote and backslash, not starting with a space.
-_TEXT = rb"[!#-+\--\[\]-~][ !#-+\--\[\]-~]{0,199}+"
+_TEXT = _NO_NULL_WORD + rb"[!#-+\--\[\]-~][ !#-+\--\[\]-~]{0,199}+"
 
 _TIMESTAMP = re.compile(
     r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,6})?(?:Z|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)?",
@@ -47,7 +51,18 @@ def _text(value: str) -> str:
         raise BadValueError("missing_value", "is empty")
     if len(value.encode()) > LONGEST_TEXT_BYTES:
         raise BadValueError("too_long", f"is longer than {LONGEST_TEXT_BYTES} bytes")
+    if _is_null_word(value) and not get_settings().allow_null_words:
+        raise BadValueError(
+            "null_word",
+            f"is {value.strip()}, which other programs write where there is no value "
+            "(WAREHOUSE_ALLOW_NULL_WORDS takes it for a text)",
+        )
     return value
+
+
+def _is_null_word(value: str) -> bool:
+    word = value.strip()
+    return word in NULL_WORDS or word.lower() in NULL_WORDS
 
 
 def _integer(value: str, largest: int = 2**63 - 1) -> str:
@@ -130,75 +145,40 @@ KINDS: dict[str, dict[str, Field]] = {
 }  # fmt: skip
 
 
-# --- header -----------------------------------------------------------------------------------
-
-
-def recognise(name: str, header: bytes) -> tuple[str, tuple[str, ...]]:
-    """The kind of a file and its columns in their order, from its header line alone.
-
-    Raises RefusedError, naming the file and the columns, when the header is of no kind.
-    """
-    columns = _header_columns(name, header)
-    for kind, fields in KINDS.items():
-        if set(columns) == fields.keys() and len(columns) == len(fields):
-            return kind, columns
-    repeated = sorted({column for column in columns if columns.count(column) > 1})
-    if repeated:
-        raise RefusedError(f"{name}: repeated column {_names(repeated)}")
-    kind = max(KINDS, key=lambda kind: _likeness(KINDS[kind].keys(), columns))
-    unknown = [column for column in columns if column not in KINDS[kind]]
-    missing = [column for column in KINDS[kind] if column not in columns]
-    if len(columns) == 1 and re.search(r"[;\t|]", columns[0]):
-        raise RefusedError(f"{name}: column {_names(columns)}: the delimiter must be a comma")
-    problems = [f"unknown column {_names(unknown)}"] if unknown else []
-    problems += [f"missing column {_names(missing)}"] if missing else []
-    raise RefusedError(f"{name}: not a snapshot of {kind}: {', '.join(problems)}")
-
-
-def _header_columns(name: str, header: bytes) -> tuple[str, ...]:
-    try:
-        text = header.removeprefix(b"\xef\xbb\xbf").decode().rstrip("\r\n")
-        columns = tuple(next(csv.reader([text], strict=True), []))
-    except (UnicodeDecodeError, csv.Error):
-        raise RefusedError(f"{name}: the first line is not a CSV header in UTF-8") from None
-    if not columns:
-        raise RefusedError(f"{name}: the first line is blank, not a header")
-    return columns
-
-
-def _likeness(expected: object, columns: tuple[str, ...]) -> tuple[int, int]:
-    wanted = set(cast("set[str]", expected))
-    shared = len(wanted.intersection(columns))
-    return shared, -len(wanted) - len(columns)
-
-
-def _names(columns: object) -> str:
-    return ", ".join(repr(column[:80]) for column in cast("list[str]", columns))
-
-
 # --- rows -------------------------------------------------------------------------------------
 
 
-def parse_record(kind: str, columns: tuple[str, ...], raw: bytes) -> list[str | None]:
+def parse_record(
+    kind: str, columns: Sequence[str | None], raw: bytes, *, is_spaced: bool = False
+) -> list[str | None]:
     """Read one CSV record exactly; return its values as Postgres takes them, None for NULL.
 
-    Raises BadValueError with the quarantine's reason.
+    A column that is None is left out; with `is_spaced`, the blank after a comma is no part of a
+    value. Raises BadValueError with the quarantine's reason.
     """
     if b"\0" in raw:
         raise BadValueError("nul_byte", "the row holds a NUL byte")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise BadValueError("invalid_utf8", f"byte {error.start + 1} is not UTF-8") from None
+        raise BadValueError(
+            "invalid_utf8",
+            f"byte {error.start + 1} of the row is 0x{raw[error.start]:02x}, which is not UTF-8: "
+            "if the file is in Latin-1 or Windows-1252, save it as UTF-8",
+        ) from None
     try:
-        [values] = csv.reader([text], strict=True)
+        [values] = csv.reader([text], strict=True, skipinitialspace=is_spaced)
     except (csv.Error, ValueError):
         raise BadValueError("malformed", "the quotes of the row are not CSV") from None
     if len(values) != len(columns):
-        raise BadValueError("field_count", f"the row has {len(values)} fields, not {len(columns)}")
+        expected = ", ".join(column or "(left out)" for column in columns)
+        raise BadValueError(
+            "field_count", f"the row has {len(values)} fields, not {len(columns)}: {expected}"
+        )
     return [
         _parse_field(column, KINDS[kind][column], value)
         for column, value in zip(columns, values, strict=True)
+        if column is not None
     ]
 
 
@@ -206,5 +186,17 @@ def _parse_field(column: str, field: Field, value: str) -> str | None:
     try:
         return field.parse(value)
     except BadValueError as error:
-        shown = f" {value[:60]!r}" if value.strip() else ""
+        is_told = column != "user_id" and error.code not in ("missing_value", "null_word")
+        shown = f" {_told(value)}" if is_told else ""
         raise BadValueError(error.code, f"{column}{shown} {error.reason}") from None
+
+
+# In a row whose fields have changed places, the id of a user may stand anywhere.
+_looks_like_an_id = re.compile(r"(?=\w*\d)\w{16,}").search
+
+
+def _told(value: str) -> str:
+    """A value for a reason, which goes into logs as well: no user's id stands there."""
+    if _looks_like_an_id(value):
+        return f"(of {len(value)} characters)"
+    return repr(shortened(value, 60))

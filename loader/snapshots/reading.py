@@ -5,27 +5,28 @@ are (`Span`); every other line goes through the exact CSV parser and becomes a g
 or a bad one (`BadRow`). Both ways accept the same values: the grammar is only the fast way.
 """
 
-import gzip
 import hashlib
-import os
 import re
-import zlib
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple
 
-from loader.snapshots.grammar import KINDS, parse_record, recognise
-from loader.warehouse.errors import RefusedError, TransientError
-from loader.warehouse.files import open_regular
-from loader.warehouse.text import copy_line, readable, shown
+from loader.snapshots.grammar import KINDS, parse_record
+from loader.snapshots.header import recognise
+from loader.warehouse.columns import ColumnNames
+from loader.warehouse.errors import FileChangedError, RefusedError
+from loader.warehouse.files import Unpacked
+from loader.warehouse.plain_text import PlainText
+from loader.warehouse.text import copy_line
 from loader.warehouse.values import BadValueError
 
 CHUNK_BYTES = 1 << 18
 # A quoted field may hold line ends; one that runs on for longer is a stray quote.
 LONGEST_RECORD_BYTES = 1 << 20
 LONGEST_HEADER_BYTES = 1 << 16
-GZIP_MAGIC = b"\x1f\x8b"
+# What the fast grammar lets pass in a column that is left out: ASCII without quote, comma.
+_LEFT_OUT = rb"[ !#-+\--~]*+"
 
 
 class Span(NamedTuple):
@@ -55,35 +56,40 @@ class BadRow(NamedTuple):
 class SnapshotFile:
     """One file, opened and recognised; iterate `records()` once.
 
-    After that `sha256` and `content_bytes` describe the (unpacked) content.
+    After that `sha256` and `content_bytes` describe the (unpacked) content. `kind`, `columns` and
+    `fields` are those of its layout: what it is, what is taken of it, and what it has.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open a regular file and read its header.
+    def __init__(self, path: Path, names: ColumnNames | None = None) -> None:
+        """Open a file, packed or not, and read its header; `names` says what its columns mean.
 
-        Raises RefusedError when it is no file of ours, TransientError when it cannot be read.
+        Raises RefusedError when it is no file of ours, or cannot be read.
         """
         self.path = path
-        self.name = shown(path)
-        self._raw = open_regular(path)
-        packed = os.pread(self._raw.fileno(), 2, 0) == GZIP_MAGIC
-        self._stat = os.fstat(self._raw.fileno())
-        self._content = cast(BinaryIO, gzip.GzipFile(fileobj=self._raw) if packed else self._raw)
+        self._names = names or ColumnNames()
+        self._content = Unpacked(path)
+        self.name = self._content.name
         self._hash = hashlib.sha256()
         self.content_bytes = 0
+        self._text: PlainText | None = None
+        # What was read beyond the header.
+        self._rest = b""
         try:
-            self.kind, self.columns = recognise(self.name, self._read_header())
+            self._layout = recognise(self.name, self._read_header(), self._names)
         except BaseException:
             self.close()
             raise
-        line = rb",".join(KINDS[self.kind][column].grammar for column in self.columns)
+        self.kind, self.fields = self._layout.kind, self._layout.fields
+        self.columns = self._layout.columns
+        line = rb",".join(
+            KINDS[self.kind][field].grammar if field else _LEFT_OUT for field in self.fields
+        )
         # The grammar never backtracks: a line matches at once or goes to the exact parser.
         self._good_lines = re.compile(rb"(?:" + line + rb"\r?+\n)*+")
 
     def close(self) -> None:
         """Close the file."""
         self._content.close()
-        self._raw.close()
 
     @property
     def sha256(self) -> str:
@@ -91,17 +97,18 @@ class SnapshotFile:
         return self._hash.hexdigest()
 
     @property
-    def progress(self) -> tuple[int, int]:
-        """Bytes read of the file as it lies on disk, and its size."""
-        return self._raw.tell(), self._stat.st_size
+    def stamp(self) -> list[int]:
+        """What tells the file, as it was when it was opened, from any other and any other time."""
+        return self._content.stamp
 
     @property
-    def likely_content_bytes(self) -> int:
-        """The content's size as far as the file tells before it is read."""
-        if self._content is self._raw:
-            return self._stat.st_size
-        size = os.pread(self._raw.fileno(), 4, max(0, self._stat.st_size - 4))
-        return int.from_bytes(size, "little")
+    def progress(self) -> tuple[int, int]:
+        """Bytes read of the file as it lies on disk, and its size."""
+        return self._content.raw.tell(), self._content.size
+
+    def may_hold(self, content_bytes: int) -> bool:
+        """Whether its content can have that size, as far as the file tells before it is read."""
+        return self._content.is_packed or self._content.size == content_bytes
 
     def digest(self) -> str:
         """Read to the end for the digest alone."""
@@ -112,7 +119,7 @@ class SnapshotFile:
     def records(self) -> Iterator[Span | ExactRow | BadRow]:
         """Yield the rows in their order; blank lines are no rows.
 
-        Raises TransientError when the file changes meanwhile, RefusedError when it ends early.
+        Raises FileChangedError when the file changes meanwhile, RefusedError when it ends early.
         """
         line = 2
         rest = b""
@@ -122,31 +129,30 @@ class SnapshotFile:
             rest = buffer[used:]
         if rest:
             yield from self._records_of(rest + b"\n", line, at_end=True)
-        now = os.fstat(self._raw.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise TransientError(f"{self.name}: the file changed while it was read")
+        self._content.check_unchanged()
 
     def raw_rows(self, lines: Iterable[int]) -> Iterator[str]:
         """Read the file again for the raw text of good rows, given where they begin, ascending.
 
-        Raises TransientError when it is no longer the content that `records()` has read.
+        Raises FileChangedError when it is no longer the content that `records()` has read.
         """
-        with closing(SnapshotFile(self.path)) as twin:
+        changed = FileChangedError(f"{self.name}: the file changed while it was read")
+        with closing(SnapshotFile(self.path, self._names)) as twin:
             buffer, position, line = b"", 0, 2
             for wanted in lines:
                 while True:
                     position, line = _skip_lines(buffer, position, line, wanted)
                     end = _record_end(buffer, position, buffer.rfind(b"\n") + 1)
                     if line == wanted and end is not None:
-                        yield readable(buffer[position:end].rstrip(b"\r\n"))
+                        yield self._layout.text_of(buffer[position:end].rstrip(b"\r\n"))
                         break
                     chunk = twin.read_chunk()
                     if not chunk and (not buffer or buffer.endswith(b"\n")):
-                        raise TransientError(f"{self.name}: the file changed while it was read")
+                        raise changed
                     # The last line of a file may lack its line end.
                     buffer, position = buffer[position:] + (chunk or b"\n"), 0
             if twin.digest() != self.sha256:
-                raise TransientError(f"{self.name}: the file changed while it was read")
+                raise changed
 
     def _records_of(
         self, buffer: bytes, line: int, *, at_end: bool
@@ -161,7 +167,7 @@ class SnapshotFile:
             stop = good.end() if good else position
             if stop > position:
                 lines = buffer[position:stop]
-                yield Span(line, lines.replace(b"\r\n", b"\n") if b"\r" in lines else lines)
+                yield Span(line, self._without_left_out(lines.replace(b"\r\n", b"\n")))
                 line += lines.count(b"\n")
                 position = stop
                 continue
@@ -177,6 +183,14 @@ class SnapshotFile:
             position = stop
         return line, position
 
+    def _without_left_out(self, lines: bytes) -> bytes:
+        """Good lines with those of their fields that are taken."""
+        if None not in self.fields:
+            return lines
+        taken = [place for place, field in enumerate(self.fields) if field]
+        split = (line.split(b",") for line in lines.splitlines())
+        return b"".join(b",".join([each[place] for place in taken]) + b"\n" for each in split)
+
     def _read_record(
         self, buffer: bytes, position: int, stop: int, line: int
     ) -> tuple[ExactRow | BadRow | None, int]:
@@ -186,7 +200,8 @@ class SnapshotFile:
             return None, stop
         first_line_end = buffer.index(b"\n", position) + 1
         try:
-            values = parse_record(self.kind, self.columns, raw)
+            layout = self._layout
+            values = parse_record(self.kind, self.fields, raw, is_spaced=layout.is_spaced)
             return ExactRow(line, copy_line(values), raw), stop
         except BadValueError as error:
             if stop > first_line_end and (
@@ -195,7 +210,7 @@ class SnapshotFile:
             ):
                 # A stray quote must not swallow the good lines after it.
                 return self._read_record(buffer, position, first_line_end, line)
-            return BadRow(line, error.code, error.reason, readable(raw)), stop
+            return BadRow(line, error.code, error.reason, self._layout.text_of(raw)), stop
 
     def _holds_good_lines(self, buffer: bytes, position: int, stop: int) -> bool:
         while position < stop:
@@ -206,29 +221,37 @@ class SnapshotFile:
         return False
 
     def _read_header(self) -> bytes:
-        try:
-            header = self._content.readline(LONGEST_HEADER_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
-            raise RefusedError(f"{self.name}: {_unreadable(error)}") from None
-        if not header:
+        """The first line; what was read beyond it comes again from `read_chunk`."""
+        start = b""
+        while b"\n" not in start and len(start) < LONGEST_HEADER_BYTES:
+            chunk = self.read_chunk()
+            if not chunk:
+                break
+            start += chunk
+        if not start:
             raise RefusedError(f"{self.name}: the file is empty, not even a header")
-        if len(header) == LONGEST_HEADER_BYTES:
+        assert self._text
+        if b"\n" not in start and b"\r" in start:
+            start = self._text.end_lines_with_cr(start)
+        header, _, self._rest = start.partition(b"\n")
+        if len(header) >= LONGEST_HEADER_BYTES:
             raise RefusedError(f"{self.name}: the first line is too long for a header")
-        self._count(header)
         return header
 
     def read_chunk(self) -> bytes:
-        """The next bytes of the content, none at its end."""
-        try:
-            chunk = self._content.read(CHUNK_BYTES)
-        except (OSError, EOFError, zlib.error) as error:
-            raise RefusedError(f"{self.name}: {_unreadable(error)}") from None
-        self._count(chunk)
-        return chunk
-
-    def _count(self, chunk: bytes) -> None:
-        self._hash.update(chunk)
-        self.content_bytes += len(chunk)
+        """The next bytes of the content, as UTF-8; none at its end."""
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        # Four bytes tell the encoding.
+        while chunk := self._content.read(max(CHUNK_BYTES, 4)):
+            self._hash.update(chunk)
+            self.content_bytes += len(chunk)
+            if self._text is None:
+                self._text = PlainText(self.name, chunk)
+            if text := self._text.convert(chunk):
+                return text
+        return self._text.convert(b"", at_end=True) if self._text else b""
 
 
 def _skip_lines(buffer: bytes, position: int, line: int, wanted: int) -> tuple[int, int]:
@@ -252,11 +275,3 @@ def _record_end(buffer: bytes, position: int, end: int) -> int | None:
         if quotes % 2 == 0:
             return stop
     return None
-
-
-def _unreadable(error: Exception) -> str:
-    if isinstance(error, EOFError):
-        return "the compressed file ends early: it is half-written"
-    if isinstance(error, gzip.BadGzipFile | zlib.error):
-        return "not a gzip file, or a damaged one"
-    return f"cannot be read: {getattr(error, 'strerror', None) or error}"

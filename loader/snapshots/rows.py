@@ -1,6 +1,5 @@
 """The rows of a snapshot file on their way: good ones into COPY, bad and repeated ones aside."""
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import tee
@@ -10,8 +9,6 @@ from tqdm import tqdm
 from loader.snapshots.reading import BadRow, ExactRow, SnapshotFile
 from loader.warehouse.ledger.quarantine import QuarantineFile, SetAside
 from loader.warehouse.ledger.runs import LedgerRun
-
-log = logging.getLogger(__name__)
 
 
 class SeenIds:
@@ -102,7 +99,6 @@ class GoodRows:
     def set_aside(self, bad: BadRow) -> None:
         """Spool a row for ops.quarantine."""
         if self._run.rows_quarantined < 3:
-            log.warning("%s:%d: %s", self._file.name, bad.line, bad.reason)
             examples = self._run.detail.setdefault("bad_rows", [])
             examples.append(f"line {bad.line}: {bad.reason}")
         location = f"{self._file.name}:{bad.line}"

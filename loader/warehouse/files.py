@@ -41,6 +41,11 @@ def _refuse_other_kinds(path: Path, mode: int) -> None:
         raise RefusedError(f"{shown(path)}: {kind}, not a file")
 
 
+def stamp_of(status: os.stat_result) -> list[int]:
+    """What tells a file, as it is, from any other and any other time."""
+    return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
 class Unpacked:
     """The content of a file, packed or not, as a stream of bytes that is read once.
 
@@ -73,9 +78,8 @@ class Unpacked:
 
     @property
     def stamp(self) -> list[int]:
-        """What tells this file, as it was when it was opened, from any other and any other time."""
-        of = self._opened
-        return [of.st_dev, of.st_ino, of.st_size, of.st_mtime_ns, of.st_ctime_ns]
+        """That of the file as it was when it was opened."""
+        return stamp_of(self._opened)
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer at the end of the content; raises RefusedError for damage."""

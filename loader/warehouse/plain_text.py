@@ -23,9 +23,10 @@ class PlainText:
         )
         self._ends_with_cr = False
 
-    def end_lines_with_cr(self) -> None:
-        """From now on a carriage return alone ends a line, as on the Macs before 2001."""
+    def end_lines_with_cr(self, text: bytes) -> bytes:
+        """What was converted so far, its lines ended by CR alone; so are those that follow."""
         self._ends_with_cr = True
+        return self._with_lf(text)
 
     def convert(self, piece: bytes, *, at_end: bool = False) -> bytes:
         """The next bytes; what they break off stays for the next call."""
@@ -37,14 +38,15 @@ class PlainText:
                 raise RefusedError(
                     f"{self._name}: UTF-16 that ends inside a character: it is half-written"
                 ) from None
-        if self._ends_with_cr:
-            if b"\n" in piece or b'"' in piece:
-                raise RefusedError(
-                    f"{self._name}: lines end with CR, as on old Macs, and it has LF or quotes as "
-                    "well: save it with LF or CRLF line ends"
-                )
-            piece = piece.replace(b"\r", b"\n")
-        return piece
+        return self._with_lf(piece) if self._ends_with_cr else piece
+
+    def _with_lf(self, text: bytes) -> bytes:
+        if b"\n" in text or b'"' in text:
+            raise RefusedError(
+                f"{self._name}: lines end with CR, as on old Macs, and it has LF or quotes as "
+                "well: save it with LF or CRLF line ends"
+            )
+        return text.replace(b"\r", b"\n")
 
 
 def _encoding(start: bytes) -> str | None:

@@ -65,6 +65,11 @@ class Settings(BaseSettings):
         le=100,
         description="A file with a larger share of bad rows (and over 20) is refused",
     )
+    allow_null_words: bool = Field(
+        False,
+        description="Whether NULL, None, NaN, N/A and \\N are texts like any other in snapshot "
+        "files; else a row with one as an id, a currency or a name is a bad row",
+    )
     snapshots_kept: int = Field(
         3, ge=1, description="Snapshots of each kind kept in raw, the current one included"
     )
@@ -102,6 +107,11 @@ class Settings(BaseSettings):
         None,
         description="Where `loader snapshots` without a name looks for files; "
         "unset: it must be told",
+    )
+    inbox_rest_seconds: float = Field(
+        60.0,
+        ge=0,
+        description="How long a file in the inbox must have stood unchanged before it is taken",
     )
     lake: str | None = Field(
         None,

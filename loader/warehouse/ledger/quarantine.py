@@ -79,17 +79,20 @@ def set_aside(
     return int(cursor.rowcount)
 
 
-def check_bad_rows(rows: int, bad: int, reasons: Sequence[str]) -> None:
+def check_bad_rows(name: str, rows: int, bad: int, reasons: Sequence[str]) -> None:
     """Raise RefusedError where so many rows of a file are bad that it is no file of ours.
 
     `reasons` are the first ones, each with the place of its row.
     """
     percent = get_settings().bad_rows_percent
-    said = "; ".join(reasons) + (" ..." if bad > len(reasons) else "")
     if bad and bad == rows:
-        raise RefusedError(f"none of its rows can be read ({bad}): {said}")
-    if bad > BAD_ROWS_ALLOWED and bad * 100 > percent * rows:
-        raise RefusedError(f"{bad} of {rows} rows are bad, more than {percent:g} %: {said}")
+        what = f"none of its {rows} rows can be read"
+    elif bad > BAD_ROWS_ALLOWED and bad * 100 > percent * rows:
+        what = f"{bad} of {rows} rows are bad, more than {percent:g} %"
+    else:
+        return
+    more = " ..." if bad > len(reasons) else ""
+    raise RefusedError(f"{name}: {what}: {'; '.join(reasons)}{more}")
 
 
 class QuarantineFile:

@@ -2,17 +2,26 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import AlreadyRunningError, RefusedError, WarehouseError
+from loader.warehouse.errors import (
+    AlreadyRunningError,
+    FileChangedError,
+    RefusedError,
+    WarehouseError,
+)
 from loader.warehouse.postgres.connection import connect, interruptible, transaction
 from loader.warehouse.postgres.failures import database_error
+
+log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -138,6 +147,28 @@ def _close_after_error(connection: Connection, run: LedgerRun, error: str) -> No
     ):
         _close(another, run, error)
         another.commit()
+
+
+def each_file(files: Sequence[Path], load: Callable[[Path], LedgerRun]) -> Iterator[LedgerRun]:
+    """Load files one after the other, a run each; yield its closed run.
+
+    Of several, one that is refused or changes meanwhile is logged and the others go on;
+    RefusedError or FileChangedError is raised after the last. Any other error ends it.
+    """
+    refused = changed = 0
+    for path in files:
+        try:
+            yield load(path)
+        except (RefusedError, FileChangedError) as error:
+            if len(files) == 1:
+                raise
+            log.error("%s", error)
+            refused += isinstance(error, RefusedError)
+            changed += isinstance(error, FileChangedError)
+    if refused:
+        raise RefusedError(f"{refused} of {len(files)} files refused")
+    if changed:
+        raise FileChangedError(f"{changed} of {len(files)} files changed while they were read")
 
 
 def fold_runs(cursor: Any, first_kept: date, newest_run: int, time_zone: str) -> int:

@@ -1,6 +1,7 @@
 """Market records into raw, by replay: nothing lost, nothing twice, the ledger true."""
 
 import gzip
+import json
 import signal
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from loader.market import recording
 from loader.market import rows as market_rows
 from loader.market.recording import replay
 from loader.operations.redrive import export_rows, redrive
@@ -24,6 +26,7 @@ from loader.wire.records import Body
 from tests.conftest import BIN, Warehouse
 from tests.ledger import counts
 from tests.market_files import NOON, line, minutes, order_book, record, ticker, tickers
+from tests.packing import PACKED
 from tests.waiting import try_until_done, wait_for
 
 pytestmark = pytest.mark.usefixtures("warehouse")
@@ -282,17 +285,79 @@ def test_a_recording_that_is_none_is_refused_whole(
 
 def test_a_damaged_archive_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
     file = record(tmp_path / "r.jsonl.gz", minutes(50))
-    for damage in (file.read_bytes()[:-20], b"plain text", file.read_bytes()[:40] + b"x" * 40):
+    whole = file.read_bytes()
+    for damage, message in (
+        (whole[:-20], "the compressed file ends early: it is half-written"),
+        (b"plain text", "not a line of JSON"),
+        (whole[:40] + b"x" * 40, "a damaged compressed file"),
+    ):
         file.write_bytes(damage)
-        with pytest.raises(RefusedError, match=r"r\.jsonl\.gz: the archive is damaged"):
+        with pytest.raises(RefusedError, match=rf"^r\.jsonl\.gz:.* {message}"):
             replay_all(file)
     assert warehouse.rows("select distinct status from ops.runs") == [("refused",)]
+
+
+@pytest.mark.parametrize("shape", PACKED)
+def test_a_recording_is_read_however_it_is_packed(tmp_path: Path, shape: str) -> None:
+    file = record(tmp_path / "r.jsonl", minutes(3))
+    file.write_bytes(PACKED[shape](file.read_bytes()))
+    [run] = replay(file)
+    assert counts(run) == (6, 6, 0, 0)
+
+
+def test_a_bad_file_of_a_folder_does_not_hold_up_the_others(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it was refused after it had made the partition that the next one needs."""
+    monkeypatch.setattr(market_rows, "BATCH_ROWS", 1)
+    record(tmp_path / "b.jsonl", minutes(3))
+    with record(tmp_path / "a.jsonl", minutes(3)).open("a") as file:
+        file.write("nonsense\n")
+    (tmp_path / "c.jsonl.gz").mkdir()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "d.jsonl.part").touch()
+    done = warehouse.call("loader", "replay", tmp_path)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 1)
+    assert sorted(done.stderr.splitlines()) == [
+        f"{tmp_path}: left alone: d.jsonl.part, notes.txt",
+        "a.jsonl:4: not a line of JSON: is the recording whole?",
+        "c.jsonl.gz: a directory, not a file",
+        "loader: 2 of 3 files refused",
+    ]
+    assert warehouse.rows("select count(*) from raw.bitso_tickers") == [(6,)]
 
 
 def test_a_directory_without_recordings_is_wrong_usage(tmp_path: Path) -> None:
     (tmp_path / ".hidden.jsonl").touch()
     with pytest.raises(UsageError, match=r"no \.jsonl"):
         replay_all(tmp_path)
+
+
+def test_no_list_grows_with_a_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(market_rows, "BATCH_ROWS", 10)
+    monkeypatch.setattr(recording, "MOST_WATCHES", 2)
+    most = 0
+    flush = market_rows.MarketRows.flush
+
+    def measured(rows: market_rows.MarketRows) -> None:
+        nonlocal most
+        most = max(most, len(rows._records) + len(rows._bad))
+        flush(rows)
+
+    monkeypatch.setattr(market_rows.MarketRows, "flush", measured)
+    bodies = [tickers(NOON + timedelta(seconds=n), ticker(bid="NaN")) for n in range(100)]
+    [run] = replay(record(tmp_path / "r.jsonl", bodies))
+    assert counts(run) == (100, 0, 0, 100)
+    assert most == 10
+    watched = {"feed": "ticker", "interval_seconds": 10, "books": ["btc_mxn"]}
+    lines = [
+        json.dumps({"watched": watched | {"from": f"2026-01-0{day}T00:00:00Z",
+                                          "until": f"2026-01-0{day}T12:00:00Z"}})
+        for day in range(1, 4)
+    ]  # fmt: skip
+    (tmp_path / "w.jsonl").write_text("\n".join(lines))
+    with pytest.raises(RefusedError, match=r"w\.jsonl:3: over 2 lines say what was watched: split"):
+        replay_all(tmp_path / "w.jsonl")
 
 
 def test_an_endless_line_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ SEEDS = {
     "spread_thresholds": "book,threshold_pct,close_below_pct,min_observations,channel",
     "feeds": "feed,interval_seconds",
     "book_aliases": "alias,book",
+    "known_event_types": "event_name,is_login",
 }
 BUILT = (
     "select relname, pg_class.oid, relfilenode from pg_class where relnamespace in "
@@ -119,6 +120,23 @@ def test_a_file_that_is_wrong_stops_a_run_before_it_takes_anything_in(
     assert (code, said.count("interval_seconds is no whole number")) == (1, len(NO_COUNTS)), said
 
 
+def test_no_login_is_lost_to_an_emptied_column(warehouse: Warehouse, project: Path) -> None:
+    """Whatever spreadsheet it went through, an event type says whether it is a login."""
+    is_neither = "is_login is neither true nor false: "
+    no_login = "is_login: no event is a login"
+    for rows, faults in (
+        (["login,", "logout,maybe", "other,FALSE"],
+         [f"login: {is_neither}missing", f"logout: {is_neither}maybe", no_login]),
+        ([], [no_login]),
+    ):  # fmt: skip
+        write(project, "known_event_types", rows)
+        code, said = build(warehouse, project, "--select", "known_event_types")
+        assert code == 1
+        assert "seeds/reference/known_event_types.csv is refused: " in said
+        assert [fault for fault in faults if fault not in said] == []
+        assert said.count("; ") == len(faults) - 1
+
+
 @pytest.mark.parametrize("seed", ["spread_thresholds", "book_aliases"])
 def test_a_file_with_its_header_only_is_taken_in(
     warehouse: Warehouse, project: Path, seed: str
@@ -155,3 +173,16 @@ def test_a_table_that_is_wrong_stops_a_run_of_models(warehouse: Warehouse) -> No
     warehouse.dbt("build", "--select", "resource_type:seed", "--exclude", "resource_type:test")
     warehouse.dbt("seed")
     assert warehouse.rows("select max(threshold_pct) from reference.spread_thresholds") == [(1,)]
+    for emptied in ("null", "false"):
+        warehouse.rows(
+            f"update reference.known_event_types set is_login = {emptied} where is_login"
+        )
+        done = warehouse.dbt("run", "--select", "event_types", check=False)
+        assert "known_event_types.csv is refused: is_login: no event is a login" in done.stdout
+        assert ("; login: is_login is neither true nor false: missing" in done.stdout) == (
+            emptied == "null"
+        )
+        warehouse.rows(
+            "update reference.known_event_types set is_login = true where event_name = 'login'"
+        )
+    assert warehouse.dbt("run", "--select", "event_types", check=False).stdout.count("refused") == 0

@@ -10,7 +10,7 @@ from loader.snapshots.load import load_snapshots
 from loader.warehouse.errors import RefusedError
 from tests.conftest import Warehouse
 from tests.ledger import counts
-from tests.snapshot_files import content, error_of, write
+from tests.snapshot_files import content, error_of, good_rows, write
 
 
 def deposit(identifier: int, amount: str = "1.5", user: str = "u") -> str:
@@ -113,14 +113,15 @@ def test_a_redriven_row_is_loaded_known_or_still_bad(
 
 
 def test_two_rows_mended_to_the_same_key_are_one_row(warehouse: Warehouse, tmp_path: Path) -> None:
-    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2, "y"), deposit(3, "z")]))
+    bad = [deposit(1, "x"), deposit(2, "y"), deposit(3, "z")]
+    load(write(tmp_path, "a.csv", "deposits", [*bad, deposit(8)]))
     texts = {
         deposit(1, "x"): deposit(7),
         deposit(2, "y"): deposit(7, "1.500"),
         deposit(3, "z"): deposit(7, "2"),
     }
     assert counts(redrive(edit(tmp_path / "edited.csv", texts))) == (3, 1, 1, 1)
-    assert loaded(warehouse) == [(7, "1.5")]
+    assert loaded(warehouse) == [(7, "1.5"), (8, "1.5")]
 
 
 @pytest.mark.parametrize(
@@ -145,20 +146,24 @@ def test_two_rows_mended_to_the_same_key_are_one_row(warehouse: Warehouse, tmp_p
 def test_every_kind_can_be_redriven(
     warehouse: Warehouse, tmp_path: Path, kind: str, bad: str, mended: str, query: str
 ) -> None:
-    load(write(tmp_path, "a.csv", kind, [bad]))
+    load(write(tmp_path, "a.csv", kind, [bad, *good_rows(kind, 1, first=50)]))
     assert counts(redrive(edit(tmp_path / "edited.csv", {bad: mended}))) == (1, 1, 0, 0)
-    assert warehouse.rows(query) == [(True,)]
+    assert (True,) in warehouse.rows(query)
 
 
 def test_the_columns_of_the_file_decide_how_a_mended_row_is_read(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("event_name,user_id,event_timestamp,id\nlogin,u,never,7\n")
+    path.write_text(
+        "event_name,user_id,event_timestamp,id\nlogin,u,never,7\nlogin,u,2023-01-02 03:04:05,8\n"
+    )
     load(path)
     edited = edit(tmp_path / "edited.csv", {"login,u,never,7": "login,u,2023-01-02 03:04:05,7"})
     assert counts(redrive(edited)) == (1, 1, 0, 0)
-    assert warehouse.rows("select id, event_name, user_id from raw.events") == [(7, "login", "u")]
+    assert warehouse.rows("select event_name, user_id from raw.events where id = 7") == [
+        ("login", "u")
+    ]
 
 
 def test_rows_of_a_replaced_snapshot_stay_where_they_are(
@@ -200,11 +205,11 @@ def test_a_very_long_row_survives_export_and_redrive(tmp_path: Path) -> None:
 
 
 def test_only_the_rows_of_the_edited_file_are_tried(warehouse: Warehouse, tmp_path: Path) -> None:
-    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2, "y")]))
+    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2, "y"), deposit(3)]))
     edited = tmp_path / "edited.csv"
     edited.write_text(f'raw,quarantine_id\r\n"{deposit(2)}",2\r\n"{deposit(9)}",99\r\n')
     assert counts(redrive(edited)) == (1, 1, 0, 0)
-    assert loaded(warehouse) == [(2, "1.5")]
+    assert loaded(warehouse) == [(2, "1.5"), (3, "1.5")]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +227,7 @@ def test_only_the_rows_of_the_edited_file_are_tried(warehouse: Warehouse, tmp_pa
 )
 @pytest.mark.usefixtures("warehouse")
 def test_a_file_that_is_no_export_is_refused(tmp_path: Path, data: bytes) -> None:
-    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x")]))
+    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2)]))
     wrong = tmp_path / "wrong.csv"
     wrong.write_bytes(data)
     with pytest.raises(RefusedError, match=r"^wrong\.csv: not an export of the quarantine"):

@@ -48,6 +48,7 @@ def shared(module_warehouse: Warehouse) -> Warehouse:
 
 # --- files that are refused whole --------------------------------------------------------------
 
+NONE = "7,2023-01-02 UTC,u7,1.5,mxn,complete"
 GOOD = content("deposits", good_rows("deposits", 30_000))
 PACKED = gzip.compress(GOOD)
 
@@ -68,8 +69,20 @@ PACKED = gzip.compress(GOOD)
                      id="renamed column"),
         pytest.param("a.csv", GOOD.replace(b"amount,", b"id,"), "repeated column 'id'",
                      id="repeated column"),
-        pytest.param("a.csv", GOOD.decode().encode("utf-16"), "not a CSV header in UTF-8",
-                     id="UTF-16"),
+        pytest.param("a.csv", GOOD.replace(b"amount", b"monta\xf1o"), "not a CSV header in UTF-8 "
+                     "(its byte 33 is 0xf1, as in Latin-1 or Windows-1252): save the file as UTF-8",
+                     id="Latin-1"),
+        pytest.param("a.csv", GOOD.decode().encode("utf-16")[:-1], "half-written",
+                     id="UTF-16, half a character"),
+        pytest.param("a.csv", GOOD.replace(b"\n", b"\r").replace(b"user3,", b'"user3",'),
+                     "LF or CRLF", id="line ends of old Macs, and quotes"),
+        pytest.param("a.csv", GOOD.partition(b"\n")[2], "the first line is not a header: none of "
+                     "its 6 fields is the name of a column, such as user_id", id="no header"),
+        pytest.param("a.csv", b"5dd9db5e033da9c6\nuser2\n", "not a header: none of its 1 fields",
+                     id="no header of users"),
+        pytest.param("a.csv", content("deposits", [NONE] * 3), "none of its 3 rows can be read: "
+                     "line 2: event_timestamp '2023-01-02 UTC' is not a time like 2023-08-23 10:00",
+                     id="no row that can be read"),
         pytest.param("a.csv.gz", PACKED[: len(PACKED) // 2], "half-written", id="half a gzip"),
         pytest.param("a.csv.gz", PACKED[:-4], "half-written", id="gzip without its end"),
         pytest.param("a.csv.gz", PACKED[:-8] + bytes(8), "damaged", id="wrong checksum"),
@@ -174,7 +187,11 @@ def test_an_unreadable_file_is_refused(warehouse: Warehouse, tmp_path: Path) -> 
     ("make", "message"),
     [
         pytest.param(lambda _path: None, "no such file or directory", id="nothing there"),
-        pytest.param(make_directory, "no .csv or .csv.gz file in it", id="an empty directory"),
+        pytest.param(
+            make_directory,
+            "no .csv file, nor a packed one (.csv.gz, .csv.zip, .csv.zst) in it",
+            id="an empty directory",
+        ),
     ],
 )
 def test_a_call_without_a_file_is_wrong_usage(
@@ -335,7 +352,6 @@ def user(text: str) -> str:
         (user("+1+1"), "user_id", "+1+1"),
         (user("@SUM(A1)"), "user_id", "@SUM(A1)"),
         (user("'; drop table raw.deposits; --"), "user_id", "'; drop table raw.deposits; --"),
-        (user("\\N"), "user_id", "\\N"),
         (user("\\."), "user_id", "\\."),
         (user("a\\tb\\"), "user_id", "a\\tb\\"),
         (user('"two\nlines, ""quoted"""'), "user_id", 'two\nlines, "quoted"'),
@@ -344,7 +360,6 @@ def user(text: str) -> str:
         (user("nobody knows me"), "user_id", "nobody knows me"),
         (user("x" * 1000), "user_id", "x" * 1000),
         (DEPOSIT.replace("mxn", "pagx"), "currency", "pagx"),
-        (DEPOSIT.replace("mxn", "NULL"), "currency", "NULL"),
         (DEPOSIT.replace("complete", "never seen"), "tx_status", "never seen"),
         (DEPOSIT.replace("7,", "9223372036854775807,", 1), "id", 9223372036854775807),
     ],
@@ -396,6 +411,8 @@ def test_what_the_exact_parser_lets_pass_postgres_takes(tmp_path: Path) -> None:
         (DEPOSIT.replace(",mxn,", ",,"), "missing_value"),
         (DEPOSIT.replace(",mxn,", ",  ,"), "missing_value"),
         (user(""), "missing_value"),
+        (user("\\N"), "null_word"),
+        (DEPOSIT.replace("mxn", "NULL"), "null_word"),
         (user('"a\nb'), "malformed"),
         (user('"a"b'), "malformed"),
         (user("x" * 1001), "too_long"),
@@ -452,7 +469,9 @@ def test_a_bad_row_is_set_aside_and_the_good_ones_load(
 
 def test_nothing_of_a_bad_file_runs_as_sql(warehouse: Warehouse, tmp_path: Path) -> None:
     attack = "x'); drop table ops.quarantine; --"
-    path = write(tmp_path, "a'; drop table ops.runs; --.csv", "deposits", [f"{attack},,,,,"])
+    path = write(
+        tmp_path, "a'; drop table ops.runs; --.csv", "deposits", [DEPOSIT, f"{attack},,,,,"]
+    )
     load(path)
     assert warehouse.rows("select raw from ops.quarantine") == [(f"{attack},,,,,",)]
     assert len(warehouse.rows("select 1 from ops.runs")) == 1
@@ -485,15 +504,15 @@ def test_every_kind_sets_its_bad_rows_aside(
 @pytest.mark.parametrize(
     ("rows", "bad", "percent", "is_loaded"),
     [
-        pytest.param(20, 20, "", True, id="20 bad rows are never too many"),
-        pytest.param(21, 21, "", False, id="21 of 21"),
+        pytest.param(21, 20, "", True, id="20 bad rows are never too many"),
+        pytest.param(22, 21, "", False, id="21 of 22"),
         pytest.param(2100, 21, "", True, id="exactly 1 %"),
         pytest.param(2099, 21, "", False, id="just over 1 %"),
         pytest.param(100, 50, "50", True, id="exactly the percentage that is set"),
         pytest.param(100, 51, "50", False, id="over the percentage that is set"),
         pytest.param(1000, 21, "0", False, id="none allowed"),
         pytest.param(1000, 20, "0", True, id="none allowed, but 20 are never too many"),
-        pytest.param(30, 30, "100", True, id="all allowed"),
+        pytest.param(30, 29, "100", True, id="all allowed"),
     ],
 )
 @pytest.mark.parametrize("sort", ["unreadable", "repeated"])

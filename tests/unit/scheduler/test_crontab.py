@@ -65,7 +65,7 @@ def test_models_come_after_loads_and_before_what_reads_them() -> None:
     minute = {name: firings(entry)[0].minute % 10 for name, entry in place.items()}
     for load in ("books", "tickers", "order-books", "exchange-volumes", "snapshots"):
         assert order.index(load) < order.index("transform")
-    for load in ("tickers", "order-books"):
+    for load in ("tickers", "order-books", "snapshots"):
         assert minute[load] < minute["transform"]
     for reader in ("lake export", "report"):
         assert order.index("transform") < order.index(reader)
