@@ -117,7 +117,7 @@ def test_any_other_type_is_refused_by_its_name(tmp_path: Path) -> None:
         ("timestamp", pa.array([-(2**62)]).cast(pa.timestamp("ms")), "-46116860184"),
         ("timestamp", pa.array([-(2**62)]).cast(pa.timestamp("ns")), "1823-11-12"),
         ("timestamp", pa.array([None], pa.timestamp("s")), "is not a time"),
-        ("best_bid", pa.array([None]), "bid is not a number: ''"),
+        ("best_bid", pa.array([None]), "bid is not a number: "),
         ("best_bid", pa.array([float("inf")]), "bid is not a number: inf"),
         ("best_bid", pa.array(["5" + " " * LONGEST_TEXT + "x"]), "bid is not a number: 5"),
         ("best_bid", pa.array(["1,5"]), "6 fields where 5 are expected"),
