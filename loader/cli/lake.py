@@ -51,9 +51,22 @@ def lake_export(
 
 
 @lake.command("import")
-@click.argument("path", metavar="DIR|FILE", type=click.Path(path_type=Path))
-def lake_import(path: Path) -> None:
-    """Load recorded observations, CSV or Parquet in any layout; each once, bad rows set aside."""
-    from loader.lake.load import import_lake
+@click.argument("path", metavar="DIR|FILE", type=click.Path(readable=False, path_type=Path))
+@click.option(
+    "--columns",
+    default="",
+    metavar="THEIRS=OURS,...",
+    help="What columns are called here: compra=bid,venta=ask; `THEIRS=` leaves one out.",
+)
+def lake_import(path: Path, columns: str) -> None:
+    """Load recorded observations, CSV or Parquet in any layout, packed or not; each once.
 
-    print_runs(import_lake(path))
+    A file that has a header is read by it alone, bad rows are set aside. Of a directory, files
+    named .csv and .parquet, also .gz, .zip and .zst of them; a file that is named itself may have
+    any name.
+    """
+    from loader.lake.lines import COLUMNS
+    from loader.lake.load import import_lake
+    from loader.warehouse.columns import ColumnNames
+
+    print_runs(import_lake(path, ColumnNames.parse(columns, COLUMNS)))

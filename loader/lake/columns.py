@@ -6,20 +6,15 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from loader.lake.lines import (
-    COLUMNS,
-    VERDICT,
-    Observation,
-    in_usual_order,
-    is_header,
-    names_in,
-    read_line,
-)
+from loader.lake.header import FileColumns
+from loader.lake.lines import Observation, in_usual_order, read_line
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST, BadValueError
 
 # In percentage points. A written spread farther than this from that of bid and ask is counted as
 # off: no known way of rounding explains it.
 SPREAD_TOLERANCE = 0.01
+# Up to here neither of its two parts can be too long.
+LONGEST_BOOK = 101
 
 SCHEMA = pa.schema([
     ("received_at", pa.timestamp("us")), ("book", pa.string()), ("bid", pa.string()),
@@ -27,12 +22,19 @@ SCHEMA = pa.schema([
 ])  # fmt: skip
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,18})?"
-_LINE = (
-    r"^['\"]?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ]"
-    r"(?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)(?:Z|\+00(?::?00)?)?['\"]?,"
-    rf"(?P<book>[a-z0-9]{{1,100}}_[a-z0-9]{{1,100}}),(?P<bid>{_NUMBER}),(?P<ask>{_NUMBER}),"
-    rf"(?P<spread>(?:-?{_NUMBER})?)(?:,[A-Za-z0-9.]*)?$"
-)
+# What a field of a usual line is; None is a column that is left out.
+_FIELDS: dict[str | None, str] = {
+    "orderbook_timestamp": (
+        r"'?(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ]"
+        r"(?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?)(?:Z|\+00(?::?00)?)?'?"
+    ),
+    # Counted afterwards: a limit in here takes long to compile, for each file anew.
+    "book": r"(?P<book>[A-Za-z0-9]+_[A-Za-z0-9]+)",
+    "bid": rf"(?P<bid>{_NUMBER})",
+    "ask": rf"(?P<ask>{_NUMBER})",
+    "spread": rf"(?P<spread>(?:-?{_NUMBER})?)",
+    None: r'[^",\r\n]*',
+}
 
 
 class BadLine(NamedTuple):
@@ -45,10 +47,14 @@ class BadLine(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some rows of a file: the good ones as a table (SCHEMA), prices as plain decimals."""
+    """Some rows of a file: the good ones as a table (SCHEMA), prices as plain decimals.
+
+    `left_out` names the columns of the file that are none of ours.
+    """
 
     rows: pa.Table
     bad: list[BadLine]
+    left_out: tuple[str, ...] = ()
 
     @property
     def spreads_off(self) -> int:
@@ -58,55 +64,58 @@ class Chunk(NamedTuple):
         off = pc.greater(pc.abs(pc.subtract(spread, said)), SPREAD_TOLERANCE)
         return int(pc.sum(off).as_py() or 0)
 
+    @property
+    def bytes(self) -> int:
+        """About how much memory it takes; a bad row is written as texts, several times over."""
+        return int(self.rows.nbytes) + sum(6 * (len(line.raw) + 200) for line in self.bad)
+
 
 class LakeLines:
-    """Reads lines: most of them by columns, the others one by one."""
+    """Reads the lines of one file: most of them by columns, the others one by one."""
 
-    def __init__(self, header: tuple[str, ...] | None, path_book: str | None) -> None:
-        self.header = header
-        self._path_book = path_book
-        # Whether the columns come in the usual order, with or without the verdict.
-        self._is_usual = header is None or header in (COLUMNS, (*COLUMNS, VERDICT))
+    def __init__(self, file: FileColumns) -> None:
+        self._file = file
+        self._grammar = "^" + ",".join(_FIELDS[column] for column in file.columns) + "$"
 
     def read(self, lines: pa.StringArray, first_line: int) -> Chunk:
-        """The rows in some lines, of which the first has that number in the file."""
+        """The rows in some lines, of which the first has that number in the file.
+
+        Raises RefusedError for a header in their midst that is not that of the file.
+        """
         numbers = pa.array(range(first_line, first_line + len(lines)), pa.int64())
         rows, is_read = self._by_columns(lines, numbers)
+        columns, path_book = self._file.columns, self._file.path_book
         found: list[tuple[Observation, int]] = []
         bad_lines: list[BadLine] = []
-        for at in pc.indices_nonzero(pc.invert(is_read)).to_pylist():
-            line = lines[at].as_py()
-            if not line.strip() or self._is_header_again(line):
+        # A file may be blank lines for the most part.
+        is_left = pc.and_not(pc.not_equal(lines, ""), is_read)
+        for at in pc.indices_nonzero(is_left).to_pylist():
+            # What a Parquet file calls a text need not be one.
+            line = lines[at].as_buffer().to_pybytes().decode("utf-8", "backslashreplace")
+            if not line.strip() or self._file.is_header_again(line):
                 continue
             try:
-                found.append((read_line(line, self.header, self._path_book), first_line + at))
+                found.append((read_line(line, columns, path_book), first_line + at))
             except BadValueError as error:
-                raw = in_usual_order(line, self.header, self._path_book)
+                raw = in_usual_order(line, columns, path_book)
                 bad_lines.append(BadLine(first_line + at, error.code, str(error), raw))
         if found:
             rows = pa.concat_tables([rows, _table(found)]).sort_by("line_number")
-        return Chunk(rows, bad_lines)
-
-    def _is_header_again(self, line: str) -> bool:
-        return is_header(line) and names_in(line) in (
-            self.header, COLUMNS, (*COLUMNS, VERDICT),
-        )  # fmt: skip
+        return Chunk(rows, bad_lines, self._file.left_out)
 
     def _by_columns(
         self, lines: pa.StringArray, numbers: pa.Int64Array
     ) -> tuple[pa.Table, pa.BooleanArray]:
         """The rows of those lines that match the grammar, and which those are."""
-        nothing = pa.array([False] * len(lines))
-        if not self._is_usual:
-            return SCHEMA.empty_table(), nothing
-        fields = pc.extract_regex(lines, _LINE)
-        day, time, book, bid, ask, spread = fields.flatten()
+        fields = pc.extract_regex(lines, self._grammar)
+        by_name = dict(zip([field.name for field in fields.type], fields.flatten(), strict=True))
         try:
-            moment = pc.binary_join_element_wise(day, time, "T").cast(pa.timestamp("us"))
+            moment = pc.binary_join_element_wise(by_name["day"], by_name["time"], "T")
+            moment = moment.cast(pa.timestamp("us"))
         except pa.ArrowInvalid:
             # Some line has a day or an hour that does not exist: the exact parser finds which.
-            return SCHEMA.empty_table(), nothing
-        bid, ask = _trimmed(bid), _trimmed(ask)
+            return SCHEMA.empty_table(), pa.array([False] * len(lines))
+        bid, ask = _trimmed(by_name["bid"]), _trimmed(by_name["ask"])
         is_read = pc.fill_null(
             pc.and_(
                 pc.and_(pc.not_equal(bid, "0"), pc.not_equal(ask, "0")),
@@ -117,7 +126,18 @@ class LakeLines:
             ),
             False,
         )
-        spread = pc.if_else(pc.equal(spread, ""), pa.scalar(None, pa.string()), _trimmed(spread))
+        if "book" in by_name:
+            book = pc.ascii_lower(by_name["book"])
+            is_read = pc.and_(
+                is_read, pc.less_equal(pc.fill_null(pc.binary_length(book), 0), LONGEST_BOOK)
+            )
+        else:
+            book = pa.repeat(pa.scalar(self._file.path_book, pa.string()), len(lines))
+        if "spread" in by_name:
+            said = by_name["spread"]
+            spread = pc.if_else(pc.equal(said, ""), pa.scalar(None, pa.string()), _trimmed(said))
+        else:
+            spread = pa.nulls(len(lines), pa.string())
         columns = [moment, book, bid, ask, spread, numbers]
         return pa.table(columns, schema=SCHEMA).filter(is_read), is_read
 

@@ -2,23 +2,22 @@
 
 import csv
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import NamedTuple
 
-from loader.warehouse.text import plain
-from loader.warehouse.values import TOO_LARGE, bad, is_of_a_market, number, positive
+from loader.warehouse.text import plain, quoted
+from loader.warehouse.values import TOO_LARGE, bad, book_name, is_of_a_market, number, positive
 
 COLUMNS = ("orderbook_timestamp", "book", "bid", "ask", "spread")
-# A sixth column of some recorders: whether the spread was above their threshold. It is not kept,
-# because bid and ask tell.
-VERDICT = "is_above"
-NEEDED = {"orderbook_timestamp", "bid", "ask"}
+# Without these there is no observation; the path may tell the book, and nothing needs the spread.
+NEEDED = frozenset({"orderbook_timestamp", "bid", "ask"})
 # The last decimal of a price in the models.
 SMALLEST = Decimal("1e-18")
 
-BOOK = re.compile(r"[a-z0-9]{1,100}_[a-z0-9]{1,100}").fullmatch
+# The columns of a file in its order, by our names; None where a column is left out.
+Columns = tuple[str | None, ...]
+
 _TIME = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII
 ).fullmatch
@@ -35,68 +34,45 @@ class Observation(NamedTuple):
     spread: str | None
 
 
-def header_of(lines: Sequence[str]) -> tuple[str, ...] | None:
-    """The names in the first line that is not blank, if it is a header."""
-    first = next((line for line in lines if line.strip()), "")
-    return names_in(first) if is_header(first) else None
+def in_usual_order(line: str, columns: Columns, path_book: str | None) -> str:
+    """A line as a redrive reads it, without its file: with its columns in the usual order.
 
-
-def is_header(line: str) -> bool:
-    """Whether a line has names where a row has values."""
-    return len(NEEDED.intersection(names_in(line))) > 1
-
-
-def names_in(line: str) -> tuple[str, ...]:
-    """The names in a header, however they are quoted and written."""
-    return tuple(name.strip(" \t\r'\"").lower() for name in line.split(","))
-
-
-def in_usual_order(line: str, header: tuple[str, ...] | None, path_book: str | None) -> str:
-    """A line with its columns in the usual order, as a redrive reads it; else as it is."""
-    fields = line.split(",")
-    header = header or columns_of(len(fields), path_book)
-    if header is None or header[: len(COLUMNS)] == COLUMNS or len(fields) != len(header):
+    Where nobody can tell which field is which, the names of the columns come before it.
+    """
+    if columns == COLUMNS:
         return line
-    values = {"book": path_book or "", **dict(zip(header, fields, strict=True))}
+    fields = line.split(",")
+    if len(fields) != len(columns):
+        return ",".join(column or "" for column in columns) + "\n" + line
+    values: dict[str | None, str] = {"book": path_book or ""}
+    values.update(zip(columns, fields, strict=True))
     return ",".join(values.get(column, "") for column in COLUMNS)
 
 
-def columns_of(count: int, path_book: str | None) -> tuple[str, ...] | None:
-    """The columns of a line without a header that has so many fields."""
-    if path_book and count == len(COLUMNS) - 1:
-        return tuple(column for column in COLUMNS if column != "book")
-    return {len(COLUMNS): COLUMNS, len(COLUMNS) + 1: (*COLUMNS, VERDICT)}.get(count)
+def read_line(line: str, columns: Columns = COLUMNS, path_book: str | None = None) -> Observation:
+    """One line, exactly. Raises BadValueError, saying why it cannot be taken.
 
-
-def read_line(
-    line: str, header: tuple[str, ...] | None = None, path_book: str | None = None
-) -> Observation:
-    """One line, exactly. Raises BadValueError, saying why it cannot be taken."""
+    Of two lines the first names the columns, as `in_usual_order` writes them.
+    """
+    first, _, rest = line.partition("\n")
+    if rest and NEEDED.issubset(names := first.split(",")):
+        line, columns = rest, tuple(names)
     try:
         [fields] = csv.reader([line.strip()], strict=True)
     except (ValueError, csv.Error):
-        bad("not_a_line", "it is not one line of CSV")
-    values = _by_name([field.strip(" \t'") for field in fields], header, path_book)
-    book = (values.get("book") or path_book or "").lower()
-    if not BOOK(book):
-        bad("not_a_book", f"book is not a name like btc_mxn: {book[:40]}")
+        bad("not_a_line", f"it is not one line of CSV: {quoted(line)}")
+    if len(fields) != len(columns):
+        bad("wrong_field_count", f"{len(fields)} fields where {len(columns)} are expected")
+    values = dict(zip(columns, (field.strip(" \t'") for field in fields), strict=True))
+    book = values.get("book") or path_book or ""
     return Observation(
         _moment(values["orderbook_timestamp"]),
-        book,
+        # The case of other letters is another matter: some become a letter of ours.
+        book_name("book", book.lower() if book.isascii() else book),
         plain(positive("bid", values["bid"])),
         plain(positive("ask", values["ask"])),
         _spread(values.get("spread", "")),
     )
-
-
-def _by_name(
-    fields: list[str], header: tuple[str, ...] | None, path_book: str | None
-) -> dict[str, str]:
-    header = header or columns_of(len(fields), path_book)
-    if header is None or len(header) != len(fields):
-        expected = len(header) if header else len(COLUMNS)
-        bad("wrong_field_count", f"{len(fields)} fields where {expected} are expected")
-    return dict(zip(header, fields, strict=True))
 
 
 def _moment(text: str) -> datetime:
@@ -105,12 +81,18 @@ def _moment(text: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None:
-        bad("bad_time", f"orderbook_timestamp is not a time: {text[:40]}")
+        bad(
+            "bad_time",
+            "orderbook_timestamp is not a time such as 2024-05-28T23:18:01+00:00: " + quoted(text),
+        )
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     # Before it becomes UTC: the ends of Python's years have none.
     if not is_of_a_market(moment):
-        bad("bad_time", "orderbook_timestamp lies in the future, or before all markets")
+        bad(
+            "bad_time",
+            f"orderbook_timestamp lies in the future, or before all markets: {quoted(text)}",
+        )
     return moment.astimezone(UTC)
 
 
@@ -120,6 +102,6 @@ def _spread(text: str) -> str | None:
         return None
     spread = number("spread", text)
     if abs(spread) >= TOO_LARGE:
-        bad("too_large", "spread has over 19 digits before the point")
+        bad("too_large", f"spread has over 19 digits before the point: {quoted(text)}")
     with localcontext(prec=60):
         return plain(spread.quantize(SMALLEST, ROUND_HALF_UP))

@@ -1,73 +1,74 @@
 """`loader lake import`: old lakes into raw.spread_observations, each observation once."""
 
-import io
+import contextlib
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.lake.columns import SCHEMA, BadLine, Chunk
-from loader.lake.lines import Observation
-from loader.lake.reading import TABLE, find_files, read_file
+from loader.lake.finding import FoundFiles, find_files, place_of
+from loader.lake.reading import read_file
+from loader.lake.rows import ObservationRows
+from loader.warehouse.columns import ColumnNames
 from loader.warehouse.errors import RefusedError, UsageError
-from loader.warehouse.ledger.partitions import TimePartitions
-from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.postgres.copy import copy_rows
-from loader.warehouse.postgres.statements import statement
-from loader.warehouse.text import shown_path
+from loader.warehouse.text import told_path
 
 JOB = "lake import"
-# Rows that are in memory at a time. A run of the ledger takes so many bytes or files of a lake: a
-# kill costs at most that much work.
-BATCH_ROWS = 200_000
+# A run of the ledger takes so many bytes or files of a lake: a kill costs at most that much work.
 RUN_BYTES = 64 << 20
 RUN_FILES = 2_000
-
-KEY = ["received_at", "book", "bid", "ask"]
-COPIED = ("received_at", "book", "bid", "ask", "spread", "line_number", "file_id", "run_id")
 
 log = logging.getLogger(__name__)
 
 
-def import_lake(path: Path) -> Iterator[LedgerRun]:
+def import_lake(path: Path, given: ColumnNames | None = None) -> Iterator[LedgerRun]:
     """Load the files of a lake, some in each run of the ledger; yield its closed run.
 
-    A file that cannot be read is refused whole and the others go on; RefusedError is raised
-    after the last. What is in raw already is a duplicate: a lake imported again, or after a
-    kill, adds what is missing and nothing else.
+    `given` says what columns of theirs are called here. A file that cannot be read is refused
+    whole and the others go on; RefusedError is raised after the last. What is in raw already is a
+    duplicate: a lake imported again, or after a kill, adds what is missing and nothing else.
     """
-    root, files = _files(path)
-    refused = 0
+    found = _found(path)
+    refused = len(found.unreadable)
+    total = len(found.files) + refused
+    for message in found.unreadable.values():
+        log.error("%s", message)
     with exclusive(JOB) as connection:
-        for batch in _batches(files):
+        for batch in _batches(found.files):
             try:
-                run = _import_files(connection, root, batch)
-            except RefusedError as error:
-                if len(files) == 1:
+                run = _import_files(connection, found.root, batch, given, is_alone=total == 1)
+            except AllRefusedError:
+                if total == 1:
                     raise
                 refused += len(batch)
-                log.error("%s", error)
                 continue
             refused += len(run.detail["refused"])
             yield run
-        if refused:
-            raise RefusedError(f"{refused} of {len(files)} files refused")
+    if refused:
+        raise RefusedError(f"{refused} of {total} files refused")
 
 
-def _files(path: Path) -> tuple[Path, list[Path]]:
-    if not path.exists() and not path.is_symlink():
-        raise UsageError(f"{path}: no such file or directory")
-    root, files = find_files(path)
-    if not files:
-        raise UsageError(f"{path}: no .csv or .parquet file in it")
-    return root, files
+class AllRefusedError(RefusedError):
+    """Each file of a run was refused, which the log says of each."""
+
+
+def _found(path: Path) -> FoundFiles:
+    try:
+        path.lstat()
+    except OSError as error:
+        raise UsageError(f"{told_path(path)}: {str(error.strerror).lower()}") from None
+    found = find_files(path)
+    if found.others:
+        log.info(
+            "%s: left alone: %s%s",
+            told_path(path), ", ".join(found.others),
+            f" and {more} more" if (more := found.other_count - len(found.others)) else "",
+        )  # fmt: skip
+    if not found.files and not found.unreadable:
+        raise UsageError(f"{told_path(path)}: no .csv or .parquet file in it, packed or not")
+    return found
 
 
 def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
@@ -78,221 +79,42 @@ def _batches(files: Iterable[Path]) -> Iterator[list[Path]]:
             yield batch
             batch, size = [], 0
         batch.append(file)
-        size += file.lstat().st_size
-    yield batch
+        # One that has gone meanwhile is refused when it is opened.
+        with contextlib.suppress(OSError):
+            size += file.lstat().st_size
+    if batch:
+        yield batch
 
 
-def _import_files(connection: Connection, root: Path, files: list[Path]) -> LedgerRun:
+def _import_files(
+    connection: Connection,
+    root: Path,
+    files: list[Path],
+    given: ColumnNames | None,
+    *,
+    is_alone: bool,
+) -> LedgerRun:
     first, last = (place_of(file, root) for file in (files[0], files[-1]))
     items = [first] if len(files) == 1 else [f"{first} ... {last}"]
     detail = {"items": items, "files": len(files)}
     with ledger_run(connection, JOB, detail) as run:
         writer = ObservationRows(connection, run)
         for file in files:
-            writer.add(file, place_of(file, root))
+            place = place_of(file, root)
+            writer.add(place, read_file(file, given, place))
+            if place in writer.refused and not is_alone:
+                log.error("%s", writer.refused[place])
         writer.flush()
         run.detail |= {"refused": writer.refused, "spreads_off": writer.spreads_off}
+        if writer.left_out:
+            run.detail["left_out"] = sorted(writer.left_out)
         if len(writer.refused) == len(files):
-            raise RefusedError("; ".join(list(writer.refused.values())[:3]))
+            raise AllRefusedError("; ".join(list(writer.refused.values())[:3]))
+    if writer.left_out:
+        log.warning("%s: columns left out: %s", items[0], ", ".join(sorted(writer.left_out)))
     if writer.spreads_off:
         log.warning(
             "%s: %d spreads are not those of their bid and ask: bid and ask count",
             items[0], writer.spreads_off,
         )  # fmt: skip
     return run
-
-
-def place_of(file: Path, root: Path) -> str:
-    """Where a file is in its lake, as text that any log, JSON or Postgres can hold."""
-    return shown_path(file.relative_to(root))
-
-
-class ObservationRows:
-    """Takes the observations of a run into raw, in its transaction; counts them in the run.
-
-    A file comes in whole or not at all. The same book, instant, bid and ask are the same
-    observation, in whichever file and however they are written.
-    """
-
-    def __init__(self, connection: Connection, run: LedgerRun) -> None:
-        self._connection = connection
-        self._run = run
-        self._days = TimePartitions()
-        self._pending: list[tuple[str, Chunk]] = []
-        self._rows = 0
-        self._file_ids: dict[str, int] = {}
-        # Files that cannot be read, and why.
-        self.refused: dict[str, str] = {}
-        # Rows with a spread that is not that of their bid and ask.
-        self.spreads_off = 0
-
-    def add(self, file: Path, place: str) -> None:
-        """Take a file; one that cannot be read is noted in the run's detail."""
-        before, rows = len(self._pending), self._rows
-        counts: tuple[int, ...] | None = None
-        try:
-            for chunk in read_file(file):
-                self._pending.append((place, chunk))
-                self._rows += chunk.rows.num_rows + len(chunk.bad)
-                if self._rows < BATCH_ROWS:
-                    continue
-                if counts is None:
-                    # The file is too big to be kept in memory until it is read whole: from here on
-                    # a savepoint takes its rows back if it proves damaged.
-                    own, self._pending = self._pending[before:], self._pending[:before]
-                    self.flush()
-                    counts = self._mark()
-                    self._pending = own
-                self.flush()
-        except RefusedError as error:
-            if counts is None:
-                del self._pending[before:]
-                self._rows = rows
-            else:
-                self._back_to(counts, place)
-            log.error("%s", error)
-            self.refused[place] = str(error)
-
-    def _mark(self) -> tuple[int, ...]:
-        with self._connection.cursor() as cursor:
-            cursor.execute("savepoint file")
-        run = self._run
-        return (
-            run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            self.spreads_off,
-        )  # fmt: skip
-
-    def _back_to(self, counts: tuple[int, ...], place: str) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute("rollback to savepoint file")
-        run = self._run
-        (
-            run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            self.spreads_off,
-        ) = counts  # fmt: skip
-        self._pending, self._rows = [], 0
-        self._file_ids.pop(place, None)
-
-    def flush(self) -> None:
-        """Write what was taken so far."""
-        pending, self._pending, self._rows = self._pending, [], 0
-        tables = [
-            chunk.rows.append_column("place", pa.array([place] * chunk.rows.num_rows, pa.string()))
-            for place, chunk in pending
-            if chunk.rows.num_rows
-        ]
-        self.spreads_off += sum(chunk.spreads_off for _, chunk in pending)
-        if tables:
-            self._store(pa.concat_tables(tables).combine_chunks())
-        bad = [(place, line) for place, chunk in pending for line in chunk.bad]
-        if bad:
-            self._quarantine(bad)
-
-    def _store(self, rows: pa.Table) -> None:
-        fresh = self._not_stored(_distinct(rows))
-        self._run.rows_read += rows.num_rows
-        self._run.rows_duplicate += rows.num_rows - fresh.num_rows
-        if not fresh.num_rows:
-            return
-        months = pc.unique(pc.floor_temporal(fresh["received_at"], unit="month")).to_pylist()
-        self._days.ensure(TABLE, {month.date() for month in months})
-        self._run.rows_inserted += copy_rows(
-            self._connection,
-            sql.Identifier("raw", TABLE),
-            COPIED,
-            _as_lines(self._with_ids(fresh)),
-        )
-
-    def _not_stored(self, rows: pa.Table) -> pa.Table:
-        """Those that raw does not hold yet; looked for only where it holds any of their time."""
-        ends = pc.min_max(rows["received_at"]).as_py()
-        values: dict[str, object] = {"since": _utc(ends["min"]), "until": _utc(ends["max"])}
-        held = "received_at between %(since)s and %(until)s"
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"select exists (select from raw.spread_observations where {held})", values
-            )
-            [(is_there,)] = cursor.fetchall()
-            if not is_there:
-                return rows
-            # As texts: Postgres reads an array of them far faster than a list of values.
-            values |= {name: _array(rows[name].cast(pa.string())) for name in KEY}
-            cursor.execute(statement(__package__, "stored_observations"), values)
-            stored = pa.array([place - 1 for (place,) in cursor], pa.int64())
-        places = pa.array(range(rows.num_rows), pa.int64())
-        return rows.filter(pc.invert(pc.is_in(places, stored)))
-
-    def _with_ids(self, rows: pa.Table) -> pa.Table:
-        """The rows with the ids of their files, which are made where they are missing."""
-        places = rows["place"].combine_chunks().dictionary_encode()
-        names = places.dictionary.to_pylist()
-        unknown = [name for name in names if name not in self._file_ids]
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                "insert into raw.lake_files (run_id, file_name) select %s, unnest(%s::text[]) "
-                "returning file_name, file_id",
-                (self._run.run_id, unknown),
-            )
-            self._file_ids.update(cursor.fetchall())
-        ids = pa.array([self._file_ids[name] for name in names], pa.int64())
-        runs = pa.array([self._run.run_id] * rows.num_rows, pa.int64())
-        return (
-            rows.drop_columns("place")
-            .append_column("file_id", ids.take(places.indices))
-            .append_column("run_id", runs)
-        )
-
-    def _quarantine(self, bad: list[tuple[str, BadLine]]) -> None:
-        """Write the bad rows, each once however often its file is imported."""
-        self._run.rows_read += len(bad)
-        rows = [
-            SetAside(f"{place}:{line.line}", line.code, line.reason, line.raw, line.line)
-            for place, line in bad
-        ]
-        with self._connection.cursor() as cursor:
-            written = set_aside(cursor, self._run.run_id, TABLE, rows)
-        self._run.rows_quarantined += written
-        self._run.rows_duplicate += len(bad) - written
-        for place, line in bad[:3]:
-            log.warning("%s:%d: %s", place, line.line, line.reason)
-
-    def take(self, place: str, line: int, observation: Observation) -> None:
-        """Take one observation that was in quarantine."""
-        moment: datetime = observation.received_at.replace(tzinfo=None)
-        values = [*observation._replace(received_at=moment), line]
-        rows = pa.table(
-            [pa.array([value], field.type) for value, field in zip(values, SCHEMA, strict=True)],
-            schema=SCHEMA,
-        )
-        self._pending.append((place, Chunk(rows, [])))
-        self.flush()
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC)
-
-
-def _distinct(rows: pa.Table) -> pa.Table:
-    """Each observation once, as it came first."""
-    places = pa.array(range(rows.num_rows), pa.int64())
-    # One thread: several would return the groups in any order, and gain nothing here.
-    first = (
-        rows.select(KEY)
-        .append_column("at", places)
-        .group_by(KEY, use_threads=False)
-        .aggregate([("at", "min")])["at_min"]
-    )
-    return rows if len(first) == rows.num_rows else rows.take(first.sort())
-
-
-def _as_lines(rows: pa.Table) -> io.BytesIO:
-    """Rows for COPY: none of the values holds anything that means something to it."""
-    sink = io.BytesIO()
-    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
-    pyarrow.csv.write_csv(rows, sink, options)
-    sink.seek(0)
-    return sink
-
-
-def _array(values: pa.ChunkedArray) -> str:
-    return "{" + ",".join(values.to_pylist()) + "}"

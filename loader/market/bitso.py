@@ -15,7 +15,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from loader.warehouse.values import PLAIN_POSITIVE, bad, counter, name_of, positive, shown
+from loader.warehouse.text import quoted
+from loader.warehouse.values import PLAIN_POSITIVE, bad, book_name, counter, positive
 from loader.wire.json_text import ShapeError, Value, items_at, value_at
 from loader.wire.records import (
     Body,
@@ -23,7 +24,6 @@ from loader.wire.records import (
     Record,
     fields_of,
     instant,
-    key_text,
     read_all,
     required,
 )
@@ -150,7 +150,7 @@ def _one_or_many(body: Body) -> list[Value]:
 
 def _ticker(body: Body, value: Value) -> Record:
     fields = fields_of(value)
-    book = key_text(fields, "book")
+    book = book_name("book", required(fields, "book"))
     if body.key and book != body.key:
         bad("wrong_book", f"{body.key} was asked for, {book} came")
     instant(fields, "created_at")
@@ -164,7 +164,7 @@ def _ticker(body: Body, value: Value) -> Record:
 def _order_book(body: Body, value: Value) -> Record:
     fields = fields_of(value)
     # Not in the reply: it is the book that was asked for.
-    name_of("book", body.key)
+    book_name("book", body.key)
     instant(fields, "updated_at")
     # Nothing promises that the best level comes first.
     bids = _prices(body.key, "bids", required(fields, "bids"))
@@ -198,10 +198,11 @@ def _price(book: str, side: str, level: Any) -> Decimal:
     if not isinstance(level, dict):
         bad("not_an_object", f"a level of {side} is not an object")
     if level.get("book", book) != book:
-        bad("wrong_book", f"{book} was asked for, a level of {shown(level['book'])} came")
+        bad("wrong_book", f"{book} was asked for, a level of {quoted(level['book'])} came")
     positive(f"an amount of {side}", required(level, "amount"))
     return positive(f"a price of {side}", required(level, "price"))
 
 
 def _book(body: Body, value: Value) -> Record:
-    return Record(body.received_at, key_text(fields_of(value), "book"), value.text)
+    book = book_name("book", required(fields_of(value), "book"))
+    return Record(body.received_at, book, value.text)

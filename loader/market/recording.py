@@ -34,8 +34,8 @@ from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger_run
-from loader.warehouse.text import is_storable, shown
-from loader.warehouse.values import is_of_a_market
+from loader.warehouse.text import shown
+from loader.warehouse.values import is_book_name, is_of_a_market
 from loader.wire.records import Body
 from loader.wire.reply import MAX_BODY_BYTES
 
@@ -127,8 +127,8 @@ def _watch(entry: Any) -> Watch:
         raise ValueError(f"its feed is none of {', '.join(POLLED.values())}")
     if type(seconds) is not int or not 1 <= seconds <= LONGEST_INTERVAL_SECONDS:
         raise ValueError("its interval_seconds is no whole number of seconds up to a day")
-    if not isinstance(books, list) or not books or not all(map(_is_a_name, books)):
-        raise ValueError("its books are no list of names")
+    if not isinstance(books, list) or not books or not all(map(_is_a_book, books)):
+        raise ValueError("its books are no list of names such as btc_mxn")
     since, until = (_instant(values.get(name), name) for name in ("from", "until"))
     if since >= until:
         raise ValueError("its from is not before its until")
@@ -140,8 +140,8 @@ def _watch(entry: Any) -> Watch:
     )  # fmt: skip
 
 
-def _is_a_name(value: object) -> bool:
-    return isinstance(value, str) and value != "" and is_storable(value)
+def _is_a_book(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and is_book_name(value.lower())
 
 
 def _instant(value: object, name: str) -> datetime:

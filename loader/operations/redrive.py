@@ -9,8 +9,8 @@ from psycopg2.extensions import connection as Connection
 
 from loader.lake import load as lake_import
 from loader.lake.lines import read_line
-from loader.lake.load import ObservationRows
 from loader.lake.reading import TABLE
+from loader.lake.rows import ObservationRows
 from loader.market.rows import FEEDS, MarketRows, reread
 from loader.snapshots import load as snapshots
 from loader.snapshots.again import MendedRows

@@ -16,7 +16,7 @@ from loader.warehouse.columns import ColumnNames
 from loader.warehouse.errors import RefusedError, WarehouseError
 from loader.warehouse.folders import find_files
 from loader.warehouse.ledger import partitions
-from loader.warehouse.ledger.quarantine import QuarantineFile
+from loader.warehouse.ledger.quarantine import QuarantineFile, check_bad_rows
 from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger_run
 from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.copy import copy_rows
@@ -26,8 +26,6 @@ from loader.warehouse.text import shown
 
 JOB = "snapshots"
 SUFFIX = "csv"
-# Up to this many bad rows never refuse a file, however small it is.
-BAD_ROWS_ALLOWED = 20
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +118,8 @@ def _load_file(
             if current and current.is_of(file):
                 _undo(connection, run)
             else:
-                _check_bad_rows(run, file)
+                reasons = run.detail.get("bad_rows", [])
+                check_bad_rows(file.name, run.rows_read, run.rows_quarantined, reasons)
                 _check_shrink(run, file, current, allow_shrink=allow_shrink)
                 _publish(connection, run, file)
                 _tell_bad_rows(run, file)
@@ -190,20 +189,6 @@ def _undo(connection: Connection, run: LedgerRun) -> None:
     connection.rollback()
     run.status = "unchanged"
     run.rows_read = run.rows_inserted = run.rows_duplicate = run.rows_quarantined = 0
-
-
-def _check_bad_rows(run: LedgerRun, file: SnapshotFile) -> None:
-    percent = get_settings().bad_rows_percent
-    bad = run.rows_quarantined
-    if run.rows_read and not run.rows_inserted:
-        what = f"none of its {run.rows_read} rows can be read"
-    elif bad > BAD_ROWS_ALLOWED and bad * 100 > percent * run.rows_read:
-        what = f"{bad} of {run.rows_read} rows are bad, more than {percent:g} %"
-    else:
-        return
-    examples = "; ".join(run.detail["bad_rows"])
-    more = " ..." if bad > len(run.detail["bad_rows"]) else ""
-    raise RefusedError(f"{file.name}: {what}: {examples}{more}")
 
 
 def _tell_bad_rows(run: LedgerRun, file: SnapshotFile) -> None:

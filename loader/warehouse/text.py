@@ -68,6 +68,13 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def quoted(value: object) -> str:
+    """A value in a message: on one line and cut; of what has parts, which may be deep, its kind."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    return printable(shortened(str(value), 40)) or "''"
+
+
 def plain(number: Decimal) -> str:
     """A decimal without exponent, nor zeros at the end of its decimals."""
     text = f"{number:f}"

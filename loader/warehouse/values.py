@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from loader.warehouse.text import printable, shortened
+from loader.warehouse.text import quoted
 
 # Far beyond any price or volume, far below what Postgres's numeric can hold.
 MAX_DIGITS = 1000
@@ -30,6 +30,7 @@ _BLANKS = " \t\n\r\f\v"
 # What nearly all of them are: an order book has two hundred. No need of a closer look then.
 PLAIN_POSITIVE = re.compile(r"(?=[0.]*[1-9])[0-9]{1,19}(?:\.[0-9]{1,18})?").fullmatch
 _BIGINT = range(2**63)
+_BOOK = re.compile(r"[a-z0-9]{1,100}_[a-z0-9]{1,100}").fullmatch
 
 
 class BadValueError(ValueError):
@@ -54,7 +55,7 @@ def number(name: str, value: Any) -> Decimal:
         return Decimal(value)
     if isinstance(value, str) and len(value) <= MAX_DIGITS and _PLAIN_NUMBER(value):
         return Decimal(value)
-    bad("not_a_number", f"{name} is not a number: {shown(value)}")
+    bad("not_a_number", f"{name} is not a number: {quoted(value)}")
 
 
 def positive(name: str, value: Any) -> Decimal:
@@ -63,9 +64,9 @@ def positive(name: str, value: Any) -> Decimal:
         return Decimal(value)
     parsed = number(name, value)
     if parsed <= 0:
-        bad("not_positive", f"{name} is not above zero: {shown(value)}")
+        bad("not_positive", f"{name} is not above zero: {quoted(value)}")
     if parsed < TOO_SMALL:
-        bad("too_small", f"{name} is less than the models can hold: {shown(value)}")
+        bad("too_small", f"{name} is less than the models can hold: {quoted(value)}")
     return zero_or_more(name, parsed)
 
 
@@ -75,9 +76,9 @@ def zero_or_more(name: str, value: Any) -> Decimal:
         return Decimal(value)
     parsed = number(name, value)
     if parsed < 0:
-        bad("negative", f"{name} is below zero: {shown(value)}")
+        bad("negative", f"{name} is below zero: {quoted(value)}")
     if parsed >= TOO_LARGE:
-        bad("too_large", f"{name} has over 19 digits before the point: {shown(value)}")
+        bad("too_large", f"{name} has over 19 digits before the point: {quoted(value)}")
     return parsed
 
 
@@ -85,7 +86,7 @@ def whole_number(name: str, value: Any, limits: range = INT4) -> int:
     """A number without a fraction, however it is written (`1`, `"1"`, `1.0`)."""
     parsed = number(name, value)
     if not limits.start <= parsed < limits.stop or parsed != parsed.to_integral_value():
-        bad("not_a_whole_number", f"{name} is not a whole number in range: {shown(value)}")
+        bad("not_a_whole_number", f"{name} is not a whole number in range: {quoted(value)}")
     return int(parsed)
 
 
@@ -97,7 +98,7 @@ def epoch_milliseconds(name: str, value: Any) -> int:
 def flag(name: str, value: Any) -> bool:
     """True or false, as JSON has them."""
     if not isinstance(value, bool):
-        bad("not_a_boolean", f"{name} is neither true nor false: {shown(value)}")
+        bad("not_a_boolean", f"{name} is neither true nor false: {quoted(value)}")
     return value
 
 
@@ -119,8 +120,23 @@ def name_of(name: str, value: Any) -> str:
     """A text that a row is found by: short enough for the keys of the models."""
     found = filled_text(name, value)
     if len(found.encode(errors="surrogatepass")) > LONGEST_NAME_BYTES:
-        bad("too_long", f"{name} is longer than {LONGEST_NAME_BYTES} bytes: {shown(value)}")
+        bad("too_long", f"{name} is longer than {LONGEST_NAME_BYTES} bytes: {quoted(value)}")
     return found
+
+
+def book_name(name: str, value: Any) -> str:
+    """The name of a book, as Bitso writes it: two currencies, in lower case.
+
+    Files and directories are named after it, and people type it.
+    """
+    if not is_book_name(value):
+        bad("not_a_book", f"{name} is not the name of a book such as btc_mxn: {quoted(value)}")
+    return str(value)
+
+
+def is_book_name(value: Any) -> bool:
+    """Whether it is the name of a book."""
+    return isinstance(value, str) and _BOOK(value) is not None
 
 
 def counter(name: str, value: Any) -> int:
@@ -131,7 +147,7 @@ def counter(name: str, value: Any) -> int:
         parsed = int(digits) if len(digits) < 20 else -1
         if parsed in _BIGINT:
             return parsed
-    bad("not_a_sequence", f"{name} is not a sequence number: {shown(value)}")
+    bad("not_a_sequence", f"{name} is not a sequence number: {quoted(value)}")
 
 
 def zoned_time(name: str, value: str) -> datetime:
@@ -139,20 +155,13 @@ def zoned_time(name: str, value: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        bad("not_a_time", f"{name} is not a time: {shown(value)}")
+        bad("not_a_time", f"{name} is not a time: {quoted(value)}")
     if moment.tzinfo is None:
         # Reading it as UTC would be a guess, wrong by hours and silent if it were local time.
-        bad("no_time_zone", f"{name} does not say its time zone: {shown(value)}")
+        bad("no_time_zone", f"{name} does not say its time zone: {quoted(value)}")
     return moment
 
 
 def is_of_a_market(moment: datetime) -> bool:
     """Whether somebody can have observed something then: neither in the future nor too early."""
     return EARLIEST <= moment < datetime.now(UTC) + CLOCK_SKEW
-
-
-def shown(value: Any) -> str:
-    """A value in a reason: on one line and cut; of what has parts, which may be deep, its kind."""
-    if isinstance(value, dict | list):
-        return "an object" if isinstance(value, dict) else "an array"
-    return printable(shortened(str(value), 40))

@@ -10,14 +10,19 @@ from typing import Any, NamedTuple, Self
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import UsageError
+from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
 from loader.warehouse.redaction import KEYS
+from loader.warehouse.settings import get_settings
 from loader.warehouse.text import copy_line, storable
 
 EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
+# A file with more bad rows than this is looked at: so many never refuse it, however small it is.
+BAD_ROWS_ALLOWED = 20
+# Of those that make a file refused.
+MOST_REASONS = 3
 COPIED = ("run_id", "source", "location", "line_number", "reason_code", "reason", "raw")
 
 
@@ -75,6 +80,22 @@ def set_aside(
         },
     )  # fmt: skip
     return int(cursor.rowcount)
+
+
+def check_bad_rows(name: str, rows: int, bad: int, reasons: Sequence[str]) -> None:
+    """Raise RefusedError where so many rows of a file are bad that it is no file of ours.
+
+    `reasons` are the first ones, each with the place of its row.
+    """
+    percent = get_settings().bad_rows_percent
+    if bad and bad == rows:
+        what = f"none of its {rows} rows can be read"
+    elif bad > BAD_ROWS_ALLOWED and bad * 100 > percent * rows:
+        what = f"{bad} of {rows} rows are bad, more than {percent:g} %"
+    else:
+        return
+    more = " ..." if bad > len(reasons) else ""
+    raise RefusedError(f"{name}: {what}: {'; '.join(reasons)}{more}")
 
 
 class QuarantineFile:

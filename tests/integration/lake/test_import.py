@@ -169,7 +169,7 @@ def test_a_big_file_that_breaks_off_leaves_nothing_of_itself(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(lake_import, "BATCH_ROWS", 10)
+    monkeypatch.setattr("loader.lake.rows.BATCH_ROWS", 10)
     monkeypatch.setattr("loader.lake.reading.CHUNK_BYTES", 1000)
     monkeypatch.setattr("loader.lake.reading.LONGEST_LINE", 2000)
     write(tmp_path, "a.csv", ONE)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loader.lake.columns import LakeLines
 from loader.lake.export import HEADER, Window
+from loader.lake.header import FileColumns
 from loader.lake.lines import COLUMNS, read_line
 from loader.lake.reading import read_file
 from loader.warehouse.values import BadValueError
@@ -52,7 +53,7 @@ def test_both_readers_take_the_same(lines: list[str]) -> None:
                 expected.append((*read_line(line), number))
             except BadValueError as error:
                 expected.append((number, error.code))
-    chunk = LakeLines(None, None).read(pa.array(lines, pa.string()), 1)
+    chunk = LakeLines(FileColumns(COLUMNS)).read(pa.array(lines, pa.string()), 1)
     found = [(line.line, line.code) for line in chunk.bad]
     rows = chunk.rows.to_pylist()
     for row in rows:
