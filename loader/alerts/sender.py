@@ -22,9 +22,10 @@ from loader.alerts.plan import Plan, plan, unseen
 from loader.alerts.tries import DeliveryLimits
 from loader.alerts.watchdog import Watchdog
 from loader.warehouse.errors import AlreadyRunningError, TransientError
+from loader.warehouse.ledger import deliveries
 from loader.warehouse.ledger.mutes import mutes
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
-from loader.warehouse.postgres.connection import connect, interruptible
+from loader.warehouse.postgres.connection import connect, interruptible, transaction
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import Terminated, end_if_told
@@ -181,6 +182,12 @@ def deliver() -> tuple[LedgerRun, Tally]:
             raise
         tally = sender.count(run)
     return run, tally
+
+
+def undelivered() -> tuple[int, str | None]:
+    """How many messages wait for another try, and why the latest of them failed."""
+    with contextlib.closing(connect("loader")) as connection, transaction(connection) as cursor:
+        return deliveries.undelivered(cursor)
 
 
 def follow() -> None:

@@ -5,7 +5,6 @@ driver: each command's function imports its own.
 """
 
 import logging
-import sys
 
 import click
 
@@ -19,7 +18,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 75 temporary (try again).
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    logging.getLogger().setLevel(logging.INFO)
 
 
 for command in (
