@@ -68,7 +68,7 @@ def one_line(message: str) -> str:
     return f"{line[: half - 1]}…{line[-half:]}"
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: Path | str) -> str:
     """A path as text that any log, JSON or Postgres can hold, on one line."""
     return printable(os.fsencode(path).decode(errors="backslashreplace"))
 
