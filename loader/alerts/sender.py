@@ -16,6 +16,7 @@ from psycopg2.extensions import connection as Connection
 from loader.alerts import store
 from loader.alerts.blindness import plan_blindness
 from loader.alerts.known import View
+from loader.alerts.misnamed import warn_of_misnamed
 from loader.alerts.notices import notices
 from loader.alerts.outbox import Outbox, Tally
 from loader.alerts.plan import Plan, plan, unseen
@@ -172,6 +173,7 @@ def deliver() -> tuple[LedgerRun, Tally]:
     ):
         outbox = sender.outbox
         try:
+            warn_of_misnamed(connection)
             outbox.recover(connection)
             sender.look(connection, whole=True)
             while not outbox.is_done:
@@ -220,6 +222,7 @@ def _sessions(sender: Sender) -> Iterator[None]:
         contextlib.closing(connect("loader")) as connection,
         single_flight(connection, JOB),
     ):
+        warn_of_misnamed(connection)
         sender.outbox.recover(connection)
         log.info("watching")
         try:

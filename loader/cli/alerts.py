@@ -52,8 +52,14 @@ def mute(book: str, length: timedelta) -> None:
 @alerts.command()
 def mutes() -> None:
     """List the books that are muted, and until when."""
-    from loader.alerts.mutes import current
+    from contextlib import closing
 
+    from loader.alerts.misnamed import warn_of_misnamed
+    from loader.alerts.mutes import current
+    from loader.warehouse.postgres.connection import connect
+
+    with closing(connect("loader")) as connection:
+        warn_of_misnamed(connection)
     muted = current()
     for each in muted:
         click.echo(each)
