@@ -29,9 +29,10 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 		$(BIN)/dashboards ask "$$question" > .venv/answer || exit; \
 		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .venv/answer; \
 	done; rm -f .venv/answer
-	@printf '\n'; $(BIN)/dashboards preview
-	@printf '%s\n' '' 'Next:' \
-		'  .warehouse/dashboards.html                   the dashboards: open it in a browser' \
+	@page=$$($(BIN)/dashboards preview) || exit; \
+		printf '\n%s\n' "$$page" '' 'Next:'; \
+		printf '  %-44s the dashboards: open it in a browser\n' "$${page#wrote }"
+	@printf '%s\n' \
 		'  .venv/bin/dashboards ask --list              the questions and their parameters' \
 		'  .venv/bin/dashboards export answers          every table and answer as CSV' \
 		'  .venv/bin/loader quarantine list             the rows that were set aside, and why' \

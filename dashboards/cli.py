@@ -69,8 +69,9 @@ def export(directory: Path) -> None:
     at all, and all of them show the same moment.
     """
     from dashboards.export import export as write_files
+    from loader.warehouse.text import shown_path
 
-    write_files(directory, lambda path: click.echo(f"wrote {path}"))
+    write_files(directory, lambda path: click.echo(f"wrote {shown_path(path)}"))
 
 
 @main.command()
@@ -88,7 +89,7 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
     from dashboards.definitions import load_dashboards
     from dashboards.preview import preview as write_page
     from loader.warehouse.settings import get_settings
-    from loader.warehouse.text import nearest
+    from loader.warehouse.text import nearest, shown_path
 
     known = load_dashboards()
     for name in names:
@@ -96,7 +97,7 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
             raise UsageError(f"no such dashboard: {name}{nearest(name, known)}")
     path = out or get_settings().home / "dashboards.html"
     problems = write_page(path, [known[name] for name in names or known])
-    click.echo(f"wrote {path}")
+    click.echo(f"wrote {shown_path(path)}")
     if problems:
         raise TerminalError("; ".join(problems))
 
@@ -187,20 +188,19 @@ def _option(name: str, parameter: "Parameter") -> click.Option:
 
 
 def _print_json(answer: "Answer") -> None:
-    """One object a row. Amounts are strings: most JSON readers make floats of numbers."""
+    """One object a row, in UTF-8 whatever the terminal has, as JSON always is.
+
+    Amounts are strings: most JSON readers make floats of numbers.
+    """
     rows = (
         json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False)
         for row in answer.rows
     )
-    click.echo("[\n" + ",\n".join(rows) + "\n]" if answer.rows else "[]")
+    text = "[\n" + ",\n".join(rows) + "\n]" if answer.rows else "[]"
+    click.echo(text.encode())
 
 
 def _print_table(answer: "Answer") -> None:
-    from prettytable import PrettyTable
+    from loader.warehouse.table import text_table
 
-    table = PrettyTable(answer.columns, none_format="null", align="l")
-    for place, column in enumerate(answer.columns):
-        if any(isinstance(row[place], int) for row in answer.rows):
-            table.align[column] = "r"
-    table.add_rows([list(row) for row in answer.rows])
-    click.echo(table.get_string())
+    click.echo(text_table(answer.columns, answer.rows))

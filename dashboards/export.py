@@ -22,6 +22,7 @@ from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.postgres.statements import statement
+from loader.warehouse.text import shown_path
 
 
 def export(directory: Path, report: Callable[[Path], None]) -> None:
@@ -42,8 +43,6 @@ def export(directory: Path, report: Callable[[Path], None]) -> None:
                 report(path)
     except psycopg2.Error as error:
         raise database_error(error) from None
-    except OSError as error:
-        raise TerminalError(f"{error.filename or directory}: {error.strerror}") from None
 
 
 def _begin(connection: Connection) -> list[str]:
@@ -79,12 +78,19 @@ def _table_query(connection: Connection, table: str) -> str:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[CsvSink]:
-    """A file that appears under its name when it is complete, or not at all."""
+    """A file that appears under its name when it is complete, or not at all.
+
+    What has its name and is no file, such as a device or a pipe, is not replaced.
+    """
+    if path.exists() and not path.is_file():
+        raise TerminalError(f"{shown_path(path)}: is there, and no regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as out:
             yield out
         partial.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         partial.unlink(missing_ok=True)

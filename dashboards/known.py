@@ -64,9 +64,7 @@ def refuse_unknown(
                 _refuse_unknown(cursor, parameter.known, f"{question.name}: {name}", str(value))
 
 
-def extent(
-    cursor: Cursor, question: Question, values: Mapping[str, Value | None]
-) -> Extent | None:
+def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None]) -> Extent | None:
     """The time that the question's data exist for; of one book, where it asks for one.
 
     None where it does not say what they are.

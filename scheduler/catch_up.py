@@ -9,6 +9,7 @@ import time
 
 from loader.operations.status import statuses
 from loader.warehouse.errors import WarehouseError
+from loader.warehouse.text import one_line
 from scheduler.entries import Entry, entries
 from scheduler.files import STARTED
 from scheduler.job import PAUSE_SECONDS
@@ -22,7 +23,7 @@ def late_jobs() -> set[str] | None:
     try:
         return {job.job for job in statuses() if job.is_late}
     except WarehouseError as error:
-        sys.stdout.write(f"catch-up | {error}: taking every job for late\n")
+        sys.stdout.write(f"catch-up | {one_line(str(error))}: taking every job for late\n")
         sys.stdout.flush()
         return None
 

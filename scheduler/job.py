@@ -22,6 +22,7 @@ import requests
 
 from loader.warehouse.allowance import Allowance
 from loader.warehouse.errors import WarehouseError
+from loader.warehouse.text import printable
 from scheduler.entries import job_of
 from scheduler.files import ENVIRONMENT, held, lock_of, slug
 
@@ -99,7 +100,7 @@ class Log:
 
     def say(self, line: str) -> None:
         """One line, in one write: those of several jobs do not mix."""
-        os.write(self._out, f"{self._job} | {line}\n".encode(errors="replace"))
+        os.write(self._out, f"{printable(f'{self._job} | {line}')}\n".encode())
 
 
 class Runner:

@@ -1,8 +1,8 @@
 /*
 title: Active users by day
 description: >-
-  How many users made a deposit or a withdrawal on each day; days without any
-  have a row with 0.
+  How many users made a deposit or a withdrawal on each day; days without any,
+  between the first and the last with one, have a row with 0.
 display: bar
 data: activity
 chart:
@@ -23,28 +23,34 @@ daily_active_users as (
 ),
 
 -- Whatever the status: the days do not change with it.
-last_day as (
+known_days as (
     select
-        coalesce(
-            cast(:to as date), max(daily_active_users.activity_date)
-        ) as last_date
+        min(activity_date) as first_date,
+        max(activity_date) as last_date,
+        coalesce(cast(:to as date), max(activity_date)) as asked_date
     from daily_active_users
+),
+
+asked_days as (
+    select
+        greatest(
+            coalesce(cast(:from as date), asked_date - 89), first_date
+        ) as from_date,
+        least(asked_date, last_date) as to_date
+    from known_days
 ),
 
 days as (
     select
         cast(
             generate_series(
-                cast(
-                    coalesce(cast(:from as date), last_day.last_date - 89)
-                    as timestamp
-                ),
-                cast(last_day.last_date as timestamp),
+                cast(from_date as timestamp),
+                cast(to_date as timestamp),
                 interval '1 day'
             )
             as date
         ) as day
-    from last_day
+    from asked_days
 ),
 
 final as (

@@ -1,6 +1,8 @@
 /*
 title: Amounts by day
-description: How much of a currency was deposited and withdrawn on each day.
+description: >-
+  How much of a currency was deposited and withdrawn on each day between the
+  first and the last with a transaction.
 display: bar
 data: transactions
 chart:
@@ -25,28 +27,34 @@ daily_currency_flows as (
     select * from marts.daily_currency_flows
 ),
 
-last_day as (
+known_days as (
     select
-        coalesce(
-            cast(:to as date), max(daily_currency_flows.flow_date)
-        ) as last_date
+        min(flow_date) as first_date,
+        max(flow_date) as last_date,
+        coalesce(cast(:to as date), max(flow_date)) as asked_date
     from daily_currency_flows
+),
+
+asked_days as (
+    select
+        greatest(
+            coalesce(cast(:from as date), asked_date - 89), first_date
+        ) as from_date,
+        least(asked_date, last_date) as to_date
+    from known_days
 ),
 
 days as (
     select
         cast(
             generate_series(
-                cast(
-                    coalesce(cast(:from as date), last_day.last_date - 89)
-                    as timestamp
-                ),
-                cast(last_day.last_date as timestamp),
+                cast(from_date as timestamp),
+                cast(to_date as timestamp),
                 interval '1 day'
             )
             as date
         ) as day
-    from last_day
+    from asked_days
 ),
 
 flows as (

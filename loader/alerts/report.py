@@ -11,13 +11,14 @@ from psycopg2.extensions import connection as Connection
 
 from loader.alerts.channels import Channels, Message
 from loader.alerts.message import percent
+from loader.alerts.misnamed import REPORT, warn_of_misnamed
 from loader.warehouse.clock import HOUR
 from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import plain
 
-JOB = CHANNEL = "report"
+JOB = "report"
 
 
 class Count(NamedTuple):
@@ -42,6 +43,7 @@ def report(now: datetime | None = None) -> tuple[LedgerRun, str]:
         exclusive(JOB) as connection,
         ledger_run(connection, JOB, {"hour": hour.isoformat(), "sent": 0, "failed": 0}) as run,
     ):
+        warn_of_misnamed(connection)
         counts = _counts(connection, hour)
         text = "\n".join([_title(hour), *_lines(counts, get_settings().books)])
         _send(connection, run, hour, _message(hour, counts, text))
@@ -89,12 +91,12 @@ def _message(hour: datetime, counts: list[Count], text: str) -> Message:
 def _send(connection: Connection, run: LedgerRun, hour: datetime, message: Message) -> None:
     """To each address that has not got it yet: who tries again reaches the others only."""
     with contextlib.closing(Channels()) as channels, connection.cursor() as cursor:
-        for address in range(1, channels.count(CHANNEL) + 1):
-            item = f"{CHANNEL}/{address}"
+        for address in range(1, channels.count(REPORT) + 1):
+            item = f"{REPORT}/{address}"
             told_until = cursors.done_at(cursor, JOB, item)
             if told_until is not None and told_until >= hour:
                 continue
-            if channels.send(CHANNEL, address, message).error:
+            if channels.send(REPORT, address, message).error:
                 run.detail["failed"] += 1
                 continue
             run.detail["sent"] += 1

@@ -16,15 +16,17 @@ from psycopg2.extensions import connection as Connection
 from loader.alerts import store
 from loader.alerts.blindness import plan_blindness
 from loader.alerts.known import View
+from loader.alerts.misnamed import warn_of_misnamed
 from loader.alerts.notices import notices
 from loader.alerts.outbox import Outbox, Tally
 from loader.alerts.plan import Plan, plan, unseen
 from loader.alerts.tries import DeliveryLimits
 from loader.alerts.watchdog import Watchdog
 from loader.warehouse.errors import AlreadyRunningError, TransientError
+from loader.warehouse.ledger import deliveries
 from loader.warehouse.ledger.mutes import mutes
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
-from loader.warehouse.postgres.connection import connect, interruptible
+from loader.warehouse.postgres.connection import connect, interruptible, transaction
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import Terminated, end_if_told
@@ -171,6 +173,7 @@ def deliver() -> tuple[LedgerRun, Tally]:
     ):
         outbox = sender.outbox
         try:
+            warn_of_misnamed(connection)
             outbox.recover(connection)
             sender.look(connection, whole=True)
             while not outbox.is_done:
@@ -181,6 +184,12 @@ def deliver() -> tuple[LedgerRun, Tally]:
             raise
         tally = sender.count(run)
     return run, tally
+
+
+def undelivered() -> tuple[int, str | None]:
+    """How many messages wait for another try, and why the latest of them failed."""
+    with contextlib.closing(connect("loader")) as connection, transaction(connection) as cursor:
+        return deliveries.undelivered(cursor)
 
 
 def follow() -> None:
@@ -213,6 +222,7 @@ def _sessions(sender: Sender) -> Iterator[None]:
         contextlib.closing(connect("loader")) as connection,
         single_flight(connection, JOB),
     ):
+        warn_of_misnamed(connection)
         sender.outbox.recover(connection)
         log.info("watching")
         try:

@@ -15,7 +15,7 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
     """Deliver alerts that opened or closed to their channels (WAREHOUSE_ALERT_CHANNELS)."""
     if context.invoked_subcommand:
         return
-    from loader.alerts.sender import deliver, follow
+    from loader.alerts.sender import deliver, follow, undelivered
 
     if is_following:
         follow()
@@ -27,6 +27,9 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
         raise TransientError(
             f"{tally.failed} messages did not go through: see ops.alert_deliveries"
         )
+    waiting, error = undelivered()
+    if waiting:
+        raise TransientError(f"{waiting} messages wait for another try: {error}")
 
 
 @alerts.command()
@@ -49,10 +52,19 @@ def mute(book: str, length: timedelta) -> None:
 @alerts.command()
 def mutes() -> None:
     """List the books that are muted, and until when."""
-    from loader.alerts.mutes import current
+    from contextlib import closing
 
-    for each in current():
+    from loader.alerts.misnamed import warn_of_misnamed
+    from loader.alerts.mutes import current
+    from loader.warehouse.postgres.connection import connect
+
+    with closing(connect("loader")) as connection:
+        warn_of_misnamed(connection)
+    muted = current()
+    for each in muted:
         click.echo(each)
+    if not muted:
+        click.echo("nothing is muted")
 
 
 @click.command()

@@ -5,13 +5,11 @@ driver: each command's function imports its own.
 """
 
 import logging
-import sys
 
 import click
 
 from loader.cli import alerts, database, lake, market, operations, quarantine, snapshots, stream
 from loader.warehouse.commands import CommandGroup
-from loader.warehouse.redaction import RedactingFormatter
 
 
 @click.group(cls=CommandGroup, name="loader", context_settings={"max_content_width": 100})
@@ -20,9 +18,7 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 75 temporary (try again).
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(RedactingFormatter("%(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.getLogger().setLevel(logging.INFO)
 
 
 for command in (

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import click
 
+from loader.cli.typed import RegularFile
+
 LONGEST_RAW = 60
+MOST_SHOWN = 100_000
 
 
 @click.group()
@@ -18,41 +21,43 @@ def quarantine() -> None:
     "--limit",
     default=50,
     show_default=True,
-    type=click.IntRange(min=0),
+    type=click.IntRange(min=0, max=MOST_SHOWN),
     help="The most rows to show.",
 )
 def quarantine_list(*, limit: int) -> None:
     """Show the rows in quarantine, oldest first."""
-    from prettytable import PrettyTable
-
     from loader.warehouse.ledger.quarantine import count_open, open_rows
     from loader.warehouse.postgres.connection import connect
-    from loader.warehouse.text import printable, shortened
+    from loader.warehouse.table import text_table
+    from loader.warehouse.text import shortened
 
     with closing(connect("loader")) as connection:
         rows = open_rows(connection, limit)
         total = count_open(connection)
-    table = PrettyTable(["id", "location", "reason_code", "reason", "raw"], align="l")
-    for row in rows:
-        # A row must not break the table, nor speak to the terminal.
-        raw = printable(shortened(row.raw, LONGEST_RAW))
-        table.add_row([row.quarantine_id, row.location, row.reason_code, row.reason, raw])
     if rows:
-        click.echo(table.get_string())
+        shown = [
+            (
+                str(row.quarantine_id), row.location, row.reason_code, row.reason,
+                shortened(row.raw, LONGEST_RAW),
+            )
+            for row in rows
+        ]  # fmt: skip
+        click.echo(text_table(["id", "location", "reason_code", "reason", "raw"], shown))
     click.echo(f"{total} rows in quarantine" + (f", {len(rows)} shown" if rows else ""))
 
 
 @quarantine.command("export")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=RegularFile())
 def quarantine_export(file: Path) -> None:
     """Write the rows in quarantine to FILE as CSV: edit its raw column, then redrive it."""
     from loader.operations.redrive import export_rows
+    from loader.warehouse.text import shown_path
 
-    click.echo(f"{export_rows(file)} rows written to {file}")
+    click.echo(f"{export_rows(file)} rows written to {shown_path(file)}")
 
 
 @quarantine.command("redrive")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=RegularFile())
 def quarantine_redrive(file: Path | None) -> None:
     """Load the rows in quarantine again, with the texts of the edited FILE if given."""
     from loader.operations.redrive import redrive

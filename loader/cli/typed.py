@@ -1,9 +1,11 @@
 """What people type for books and times, and what they are told of a run."""
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,10 +32,27 @@ def _book_names(text: str | None) -> tuple[str, ...]:
         from loader.warehouse.settings import get_settings
 
         return get_settings().books
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise click.BadParameter("name at least one book, such as btc_mxn")
-    return names
+    from loader.warehouse.setting_values import books_of
+
+    try:
+        return books_of(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+class RegularFile(click.Path):
+    """A file that is there or is to be made; nothing that only looks like one."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        # Opening a pipe waits for somebody at its other end.
+        if path.exists() and not path.is_file():
+            self.fail(f"{str(path)!r} is no regular file.", param, ctx)
+        return path
 
 
 def time_option(name: str, help_text: str) -> Decorator:

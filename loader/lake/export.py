@@ -26,6 +26,7 @@ from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect, transaction
 from loader.warehouse.postgres.copy import copy_out
 from loader.warehouse.postgres.statements import statement
+from loader.warehouse.text import shown_path
 
 JOB = "lake export"
 
@@ -132,9 +133,9 @@ def open_store(to: str) -> Store:
 
 
 def shown_place(to: str) -> str:
-    """The place without what may be a key in it."""
+    """The place without what may be a key in it, as text that Postgres can hold."""
     scheme, is_uri, rest = to.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}" if is_uri else to
+    return shown_path(f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}" if is_uri else to)
 
 
 def export_lake(

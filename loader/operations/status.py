@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from prettytable import PrettyTable
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
@@ -17,6 +16,7 @@ from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
+from loader.warehouse.table import text_table
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -67,19 +67,19 @@ def statuses(
 
 def status_table(jobs: Iterable[JobStatus]) -> str:
     """The states as a table for people."""
-    table = PrettyTable(align="l")
-    table.max_width["last error"] = 60
-    table.field_names = [
+    columns = (
         "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
         "next expected", "running since", "last error",
-    ]  # fmt: skip
-    for job in jobs:
-        table.add_row([
+    )  # fmt: skip
+    rows = [
+        (
             job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
-            _lag_text(job.event_lag_seconds), job.rows, job.quarantined_open,
-            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:300],
-        ])  # fmt: skip
-    return str(table.get_string())
+            _lag_text(job.event_lag_seconds), str(job.rows), str(job.quarantined_open),
+            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:60],
+        )
+        for job in jobs
+    ]  # fmt: skip
+    return text_table(columns, rows)
 
 
 def _time(moment: datetime | None) -> str:

@@ -21,6 +21,8 @@ from loader.warehouse.postgres.connection import connect, transaction
 JOB = "transform"
 # The nightly build is a job of its own in the ledger, so that `loader status` can tell both.
 WITH_TESTS = "transform with tests"
+# Nothing is later, and no time has an hour after it.
+LAST_HOUR = datetime(9999, 12, 31, 23, tzinfo=UTC)
 
 
 def transform(
@@ -90,10 +92,11 @@ def _stretch(
         if until is not None:
             raise UsageError("--until needs --since")
         return ()
-    first = since.replace(minute=0, second=0, microsecond=0)
-    last = until or datetime.now(UTC)
-    if last <= since:
+    now = datetime.now(UTC)
+    if since >= min(until or now, now):
         raise UsageError("--since is not before --until, nor before now")
+    first = since.replace(minute=0, second=0, microsecond=0)
+    last = min(until or now, LAST_HOUR)
     whole = last.replace(minute=0, second=0, microsecond=0)
     return first, whole if whole == last else whole + HOUR
 

@@ -1,65 +1,120 @@
-"""What both command lines have in common: errors of one line, and exit codes."""
+"""What both command lines have in common: errors and log lines of one line, and exit codes."""
 
 import errno
+import logging
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from loader.warehouse import signals
+from loader.warehouse import signals, streams
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.redaction import redacted
 from loader.warehouse.signals import Terminated
+from loader.warehouse.text import one_line
+
+
+class LogLine(logging.Formatter):
+    """A record as one line, whatever is in it, without key or password."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return one_line(redacted(super().format(record)))
 
 
 class CommandGroup(click.Group):
     """A click group whose errors are one line on stderr and an exit code.
 
-    0 done, 1 failed, 2 wrong usage, 75 temporary; 130 and 143 after Ctrl-C and SIGTERM.
+    0 done, 1 failed, 2 wrong usage, 75 temporary; 130 and 143 after Ctrl-C and SIGTERM. A command
+    whose answer cannot be written to stdout has failed.
     """
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line; never returns on an error."""
-        signals.listen()
-        code: Any
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *_: Any,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line; never returns."""
+        with streams.prepared():
+            try:
+                with signals.heard():
+                    _log_to_stderr()
+                    code = self._run(args, prog_name, extra)
+            except Terminated:
+                code = self._ended_by(signal.SIGTERM)
+            except KeyboardInterrupt:
+                code = self._ended_by(signal.SIGINT)
+            streams.settle()
+        sys.exit(code)
+
+    def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> int:
+        """The exit code, once what went wrong is said."""
         try:
-            code = super().main(*args, **{**kwargs, "standalone_mode": False})
-            sys.stdout.flush()
+            self._invoke(args, prog_name or self.name or "", extra)
+        except click.exceptions.Exit as end:
+            code = end.exit_code
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
         except click.ClickException as error:
             # Not show(): it puts lines of help around the one that matters.
-            click.echo(f"{self.name}: {redacted(error.format_message())}", err=True)
+            self._say(error.format_message())
             code = error.exit_code
-        except Terminated:
-            click.echo(f"{self.name}: terminated", err=True)
-            code = 143
-        except (click.Abort, KeyboardInterrupt):
-            click.echo(f"{self.name}: interrupted", err=True)
-            code = 130
-        except BrokenPipeError:
-            # The reader (head, less) has gone: nothing is left to say, not even at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 1
+        except OSError as error:
+            lost = streams.settle()
+            return self._failed(lost or error, "stdout" if lost else error.filename)
         except Exception as error:
             known = _in_our_words(error)
             if known is None:
                 raise
-            click.echo(f"{self.name}: {known}", err=True)
+            self._say(str(known))
             code = known.exit_code
-        sys.exit(code if isinstance(code, int) else 0)
+        else:
+            code = 0
+        lost = streams.settle()
+        return self._failed(lost, "stdout") if lost and not code else code
+
+    def _invoke(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> None:
+        """As click's own `main` does, which says and prints more of Ctrl-C than it should."""
+        self._main_shell_completion(extra, prog_name)
+        typed = list(sys.argv[1:] if args is None else args)
+        with self.make_context(prog_name, typed, **extra) as context:
+            self.invoke(context)
+
+    def _failed(self, error: OSError, name: Any) -> int:
+        """The exit code of what the system refused."""
+        if isinstance(error, BrokenPipeError) and name == "stdout":
+            # The reader (head, less) has gone, and wants to hear nothing more.
+            return TerminalError.exit_code
+        where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
+        self._say(f"{where}{error.strerror or error}")
+        # Room may be made, and then the same call works.
+        kind = TransientError if error.errno == errno.ENOSPC else TerminalError
+        return kind.exit_code
+
+    def _ended_by(self, number: signal.Signals) -> int:
+        self._say(signals.ENDINGS[number])
+        return 128 + number
+
+    def _say(self, message: str) -> None:
+        click.echo(f"{self.name}: {one_line(redacted(message))}", err=True)
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLine("%(message)s"))
+    logging.basicConfig(handlers=[handler])
 
 
 def _in_our_words(error: Exception) -> WarehouseError | None:
     """The error as one of ours; None where it is a fault of the program."""
     if isinstance(error, WarehouseError):
         return error
-    if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
-        message = f"{where}{error.strerror or error}"
-        return (TransientError if error.errno == errno.ENOSPC else TerminalError)(message)
     # Where the driver was not loaded, nothing of it can have been raised.
     driver = sys.modules.get("psycopg2")
     if driver is None or not isinstance(error, driver.Error):

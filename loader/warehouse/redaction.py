@@ -7,7 +7,6 @@ URL or escaped for JSON (any character of it), in hex, and in base64 at any of t
 """
 
 import base64
-import logging
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -58,14 +57,6 @@ PASSWORDS = Secrets()
 def redacted(text: str) -> str:
     """A text without any key or password."""
     return PASSWORDS.taken_out(KEYS.taken_out(text))
-
-
-class RedactingFormatter(logging.Formatter):
-    """Lines of the log, and what is told of an exception in them, without key or password."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return redacted(super().format(record))
 
 
 @lru_cache(maxsize=64)

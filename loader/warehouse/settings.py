@@ -1,42 +1,38 @@
 """Every environment variable, in one place.
 
-Values come from the environment first, then from `.env` in the project's root.
+Values come from the environment first, then from `.env` in the project's root (environment.py).
 """
 
-import json
-import os
-import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from loader.warehouse import environment
 from loader.warehouse.errors import UsageError
-from loader.warehouse.redaction import KEYS, PASSWORDS
+from loader.warehouse.setting_secrets import keep_secret
+from loader.warehouse.setting_values import (
+    Book,
+    Channel,
+    Days,
+    Key,
+    Seconds,
+    SocketUrl,
+    Timeout,
+    Url,
+    read_channels,
+    split_books,
+    wrong_value,
+)
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
-# An address with a host and without a query, because the sources append their own paths.
-Url = Annotated[str, Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
-SocketUrl = Annotated[str, Field(pattern=r"^wss?://[^/?#@\s]+(/[^?#\s]*)?$")]
-Book = Annotated[str, Field(pattern=r"^[a-z0-9]+_[a-z0-9]+$")]
 
-Channel = Annotated[str, Field(pattern=r"^[^,\s](.*[^,\s])?$")]
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What can be set from outside; the README's table is made from this class."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="WAREHOUSE_",
-        extra="ignore",
-        env_ignore_empty=True,
-    )
+    model_config = ConfigDict(allow_inf_nan=False)
 
     host: str | None = Field(
         None, description="A Postgres 17 or newer, its database in UTF8; unset: the embedded one"
@@ -59,11 +55,11 @@ class Settings(BaseSettings):
         PROJECT_ROOT / "dbt_project",
         description="Where `loader init` writes dbt's profiles.yml",
     )
-    statement_timeout_seconds: int = Field(
-        3600, ge=0, description="Longest a statement of the loader or of dbt may take; 0: no limit"
+    statement_timeout_seconds: Timeout = Field(
+        3600, description="Longest a statement of the loader or of dbt may take; 0: no limit"
     )
-    question_timeout_seconds: int = Field(
-        30, ge=0, description="Longest a question may take; 0: no limit"
+    question_timeout_seconds: Timeout = Field(
+        30, description="Longest a question may take; 0: no limit"
     )
     bad_rows_percent: float = Field(
         1.0,
@@ -77,11 +73,13 @@ class Settings(BaseSettings):
         "files; else a row with one as an id, a currency or a name is a bad row",
     )
     snapshots_kept: int = Field(
-        3, ge=1, description="Snapshots of each kind kept in raw, the current one included"
+        3,
+        ge=1,
+        le=10_000,
+        description="Snapshots of each kind kept in raw, the current one included",
     )
-    books: Annotated[tuple[Book, ...], NoDecode] = Field(
+    books: Annotated[tuple[Book, ...], BeforeValidator(split_books)] = Field(
         ("btc_mxn", "usd_mxn"),
-        min_length=1,
         description="The books to watch, as Bitso writes them, separated by commas",
     )
     bitso_url: Url = Field("https://api.bitso.com/v3", description="Where Bitso's REST API is")
@@ -97,8 +95,8 @@ class Settings(BaseSettings):
     stream_depth: int = Field(
         10, ge=0, le=1000, description="Price levels a side that a sample of the stream holds"
     )
-    stream_check_seconds: float = Field(
-        180.0, gt=0, description="How often the stream's books are held against the ticker"
+    stream_check_seconds: Seconds = Field(
+        180.0, description="How often the stream's books are held against the ticker"
     )
     stream_spool_dir: Path = Field(
         PROJECT_ROOT / ".warehouse" / "spool",
@@ -107,6 +105,7 @@ class Settings(BaseSettings):
     stream_spool_mib: int = Field(
         256,
         ge=1,
+        le=1 << 20,
         description="The most that it keeps there, in MiB; later seconds become gaps",
     )
     inbox: Path | None = Field(
@@ -130,31 +129,35 @@ class Settings(BaseSettings):
     coingecko_url: Url | None = Field(
         None, description="Where CoinGecko's API is; unset: the host of the plan"
     )
-    coingecko_key: SecretStr = Field(SecretStr(""), description="CoinGecko's key, if there is one")
+    coingecko_key: Key = Field(SecretStr(""), description="CoinGecko's key, if there is one")
     coingecko_calls_per_minute: int = Field(
-        30, ge=1, description="Calls to CoinGecko a minute; a key may allow more"
+        30, ge=1, le=10_000, description="Calls to CoinGecko a minute; a key may allow more"
     )
     coincap_url: Url = Field("https://rest.coincap.io/v3", description="Where CoinCap's API is")
-    coincap_key: SecretStr = Field(
+    coincap_key: Key = Field(
         SecretStr(""), description="CoinCap's key; without one its exchanges are left out"
     )
-    http_timeout_seconds: float = Field(
+    http_timeout_seconds: Seconds = Field(
         10.0,
-        gt=0,
-        le=3600,
         description="Longest to wait for a connection and between two pieces of a reply; "
         "a whole request, redirects and all, may take three times that",
     )
     http_attempts: int = Field(
-        4, ge=1, description="Times a call is made before a passing error is taken for lasting"
+        4,
+        ge=1,
+        le=1000,
+        description="Times a call is made before a passing error is taken for lasting",
     )
     max_wait_seconds: float = Field(
         120.0,
         ge=0,
+        le=86_400,
         description="Longest to wait before one call, whatever a source asks for: "
         "beyond it the command ends with exit code 75",
     )
-    alert_channels: Annotated[dict[Channel, tuple[SecretStr, ...]], NoDecode] = Field(
+    alert_channels: Annotated[
+        dict[Channel, tuple[SecretStr, ...]], BeforeValidator(read_channels)
+    ] = Field(
         {},
         description="Where alerts go, as JSON: the channels that the thresholds name, each with "
         'one address or a list, as apprise writes them: {"default": ["jsons://host/path"]}',
@@ -162,10 +165,14 @@ class Settings(BaseSettings):
     alert_oldest_minutes: float = Field(
         60.0,
         gt=0,
+        le=366 * 24 * 60,
         description="An alert that opened longer ago when it is first seen is not sent",
     )
     alert_retry_hours: float = Field(
-        24.0, gt=0, description="How long a message that does not go through is tried again"
+        24.0,
+        gt=0,
+        le=366 * 24,
+        description="How long a message that does not go through is tried again",
     )
     alert_timeout_seconds: float = Field(
         10.0,
@@ -208,11 +215,14 @@ class Settings(BaseSettings):
         "admin@example.com", description="The account of Metabase's administrator, made if new"
     )
     metabase_password: SecretStr = Field(SecretStr(""), description="Its password")
-    metabase_timeout_seconds: float = Field(
-        30.0, gt=0, description="Longest to wait for one answer of Metabase"
+    metabase_timeout_seconds: Seconds = Field(
+        30.0, description="Longest to wait for one answer of Metabase"
     )
     metabase_wait_seconds: float = Field(
-        300.0, ge=0, description="Longest to wait until Metabase is ready, and has seen the tables"
+        300.0,
+        ge=0,
+        le=86_400,
+        description="Longest to wait until Metabase is ready, and has seen the tables",
     )
     metabase_reader_host: str | None = Field(
         None, description="Where Metabase finds the warehouse; unset: WAREHOUSE_HOST"
@@ -227,122 +237,45 @@ class Settings(BaseSettings):
         "metabase_reader", description="The login that Metabase reads with"
     )
     metabase_reader_password: SecretStr = Field(SecretStr(""), description="Its password")
-    keep_days_bitso_tickers: int = Field(
-        90, ge=0, description="Days of raw tickers that `loader prune` keeps; 0: all"
+    keep_days_bitso_tickers: Days = Field(
+        90, description="Days of raw tickers that `loader prune` keeps; 0: all"
     )
-    keep_days_bitso_order_books: int = Field(
-        30, ge=0, description="Days of raw order books, the stream's samples included; 0: all"
+    keep_days_bitso_order_books: Days = Field(
+        30, description="Days of raw order books, the stream's samples included; 0: all"
     )
-    keep_days_spread_observations: int = Field(
-        0, ge=0, description="Days of imported observations, whole months of them; 0: all"
+    keep_days_spread_observations: Days = Field(
+        0, description="Days of imported observations, whole months of them; 0: all"
     )
-    keep_days_bitso_books: int = Field(
-        400, ge=0, description="Days of raw listings of Bitso's books; 0: all"
+    keep_days_bitso_books: Days = Field(
+        400, description="Days of raw listings of Bitso's books; 0: all"
     )
-    keep_days_coingecko_exchanges: int = Field(
-        400, ge=0, description="Days of raw exchanges; 0: all"
+    keep_days_coingecko_exchanges: Days = Field(400, description="Days of raw exchanges; 0: all")
+    keep_days_coingecko_tickers: Days = Field(
+        90, description="Days of raw tickers of exchanges; 0: all"
     )
-    keep_days_coingecko_tickers: int = Field(
-        90, ge=0, description="Days of raw tickers of exchanges; 0: all"
+    keep_days_coincap_exchanges: Days = Field(
+        400, description="Days of raw exchange volumes; 0: all"
     )
-    keep_days_coincap_exchanges: int = Field(
-        400, ge=0, description="Days of raw exchange volumes; 0: all"
-    )
-    keep_days_runs: int = Field(
+    keep_days_runs: Days = Field(
         90,
-        ge=0,
         description="Days of runs, each by itself; `loader prune` folds older ones into counts "
         "by day; 0: all",
     )
 
-    @field_validator("books", mode="before")
-    @classmethod
-    def _split_books(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return tuple(book.strip() for book in value.split(","))
-        return value
-
-    @field_validator("alert_channels", mode="before")
-    @classmethod
-    def _read_channels(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            channels = json.loads(value)
-        except ValueError:
-            # pydantic's own message would quote the addresses, which hold secrets
-            channels = None
-        if not isinstance(channels, dict):
-            raise PydanticCustomError("alert_channels", "not a JSON object")
-        return {
-            name: (addresses,) if isinstance(addresses, str) else addresses
-            for name, addresses in channels.items()
-        }
-
 
 @cache
 def get_settings() -> Settings:
-    """The settings of this process, read once.
+    """The settings of this process, read once; what is odd about them is warned of then.
 
-    Raises UsageError, naming the variable, when a value does not parse.
+    Raises UsageError, naming the variable, its value where that is no secret, and what is right.
     """
+    given = environment.given(Settings.model_fields, PROJECT_ROOT / ".env")
     try:
-        # WAREHOUSE_ENV_FILE names another file than .env, or the null device for none.
-        file = os.environ.get("WAREHOUSE_ENV_FILE", str(PROJECT_ROOT / ".env"))
-        settings = Settings(_env_file=file)
+        settings = Settings.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = f"WAREHOUSE_{first['loc'][0]}".upper()
-        raise UsageError(f"{name}: {first['msg']}") from None
-    _keep_secret(settings)
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0])
+        problem = wrong_value(Settings.model_fields[name], first)
+        raise UsageError(f"{environment.PREFIX}{name.upper()}: {problem}") from None
+    keep_secret(settings)
     return settings
-
-
-# What other programs are told in variables of their own, and of ours may name.
-_FOREIGN_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "PGPASSWORD")
-_LONG_ENOUGH_FOR_A_TOKEN = 16
-
-
-def _keep_secret(settings: Settings) -> None:
-    """From now on no message, log or quarantine shows what is secret in the settings."""
-    KEYS.remember(
-        "settings",
-        (settings.coingecko_key.get_secret_value(), settings.coincap_key.get_secret_value()),
-    )
-    found = [text for name in Settings.model_fields for text in _texts(getattr(settings, name))]
-    proxies = [value for name, value in os.environ.items() if name.lower().endswith("_proxy")]
-    PASSWORDS.remember(
-        "settings",
-        [
-            *(part for text in found for part in _parts(text)),
-            *(part for proxy in proxies for part in _user_parts(proxy)),
-            *(os.environ.get(name, "") for name in _FOREIGN_SECRETS),
-        ],
-    )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """The secret texts in the value of a setting."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, dict | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _texts(each)
-
-
-def _parts(secret: str) -> Iterator[str]:
-    """A secret, and of a secret address also the tokens and the password in it."""
-    yield secret
-    if "://" in secret:
-        yield from _user_parts(secret)
-        for part in re.split(r"[/:@?&=#]+", secret):
-            if len(part) >= _LONG_ENOUGH_FOR_A_TOKEN and "." not in part:
-                yield part
-
-
-def _user_parts(address: str) -> Iterator[str]:
-    """Who is to log in at an address, whether it is well formed or not, and the password."""
-    user, at, _ = address.partition("://")[2].rpartition("@")
-    password = user.partition(":")[2]
-    if at:
-        yield from (user, unquote(user), password, unquote(password))

@@ -1,8 +1,14 @@
-"""SIGTERM as an exception, and what to do where it gets lost."""
+"""Ctrl-C and SIGTERM: the end at once, or an exception; and what to do where that gets lost."""
 
+import contextlib
+import os
 import signal
-import threading
+import sys
+from collections.abc import Iterator
 from types import FrameType
+
+# What is said of a command that they end.
+ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Terminated(BaseException):
@@ -12,20 +18,47 @@ class Terminated(BaseException):
     """
 
 
-_told_to_end = threading.Event()
+_told_to_end: list[int] = []
 
 
-def listen() -> None:
-    """From now on SIGTERM raises Terminated in the main thread."""
-    signal.signal(signal.SIGTERM, _terminate)
+def end_at_once() -> None:
+    """From now on either ends the process: while it begins there is nothing to undo.
+
+    What is ignored stays so: a shell has it that way for Ctrl-C of a process in the background.
+    """
+    for number in ENDINGS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    _told_to_end.set()
-    raise Terminated
+@contextlib.contextmanager
+def heard() -> Iterator[None]:
+    """While it lasts they raise KeyboardInterrupt and Terminated in the main thread."""
+    before = {number: signal.getsignal(number) for number in ENDINGS}
+    try:
+        if before[signal.SIGINT] is not signal.SIG_IGN:
+            # This very function: by it asyncio knows that it may take Ctrl-C over.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminate)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_if_told() -> None:
     """Leave if SIGTERM came where its exception got lost, as in a library's own callback."""
-    if _told_to_end.is_set():
+    if _told_to_end:
         raise Terminated
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 (pathlib is not imported yet)
+    with contextlib.suppress(OSError):
+        os.write(2, f"{name}: {ENDINGS[signal.Signals(number)]}\n".encode(errors="replace"))
+    os._exit(128 + number)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    _told_to_end.append(number)
+    raise Terminated

@@ -5,12 +5,20 @@ What a place cannot hold is written as \xNN or \uNNNN, so that nothing is lost a
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
 
 # A name may have 255 bytes, each of them four characters once it is escaped.
 LONGEST_NAME = 120
+# As much of a message as anybody reads.
+LONGEST_LINE = 2000
+# They take no room on a screen, though Unicode has them among what can be printed: joiners,
+# fillers and selectors (Default_Ignorable_Code_Point in its DerivedCoreProperties.txt).
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def copy_text(text: str) -> str:
@@ -44,11 +52,25 @@ def readable(raw: bytes) -> str:
 
 
 def printable(text: str) -> str:
-    """Text on one line that cannot act on a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    """Text on one line that cannot act on a terminal: no escapes, nothing from right to left."""
+    if text.isprintable() and not _INVISIBLE.search(text):
+        return text
+    return "".join(
+        c if c.isprintable() and not _INVISIBLE.match(c) else ascii(c)[1:-1] for c in text
+    )
 
 
-def shown_path(path: Path) -> str:
+def one_line(message: str) -> str:
+    """A message for a terminal or a log, the middle of a very long one left out."""
+    line = printable(message)
+    if len(line) <= LONGEST_LINE:
+        return line
+    # What to do about it stands at the end.
+    half = LONGEST_LINE // 2
+    return f"{line[: half - 1]}…{line[-half:]}"
+
+
+def shown_path(path: Path | str) -> str:
     """A path as text that any log, JSON or Postgres can hold, on one line."""
     return printable(os.fsencode(path).decode(errors="backslashreplace"))
 
@@ -83,8 +105,16 @@ def plain(number: Decimal) -> str:
 
 def nearest(wrong: str, right: Iterable[str]) -> str:
     """`: did you mean x?` for the nearest right name, or nothing when none is near."""
-    close = difflib.get_close_matches(wrong.lower(), list(right), n=1, cutoff=0.5)
-    return f": did you mean {close[0]}?" if close else ""
+    close = nearest_name(wrong, right)
+    return f": did you mean {close}?" if close else ""
+
+
+def nearest_name(wrong: str, right: Iterable[str]) -> str | None:
+    """The right name that is nearest to a wrong one, in whatever case; None: none is near."""
+    names = {name.lower(): name for name in right}
+    # Comparing takes the square of the length, and no name is long.
+    close = difflib.get_close_matches(wrong.lower()[:100], names, n=1, cutoff=0.5)
+    return names[close[0]] if close else None
 
 
 def age(seconds: float) -> str:

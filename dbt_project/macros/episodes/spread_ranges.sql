@@ -12,7 +12,8 @@
 
         select distinct
             quotes.book,
-            {{ start_of('hour', 'quotes.quoted_at') }} as hour
+            {{ start_of('hour', 'quotes.quoted_at') }} as first_hour,
+            {{ start_of('hour', 'quotes.quoted_at') }} as last_hour
         from {{ ref('quotes') }} as quotes
         where
             quotes.changed_in
@@ -20,19 +21,19 @@
         union distinct
         select
             known.book,
-            {{ start_of('hour', 'known.last_observed_at') }} as hour
+            {{ start_of('hour', 'known.last_observed_at') }} as first_hour,
+            {{ start_of('hour', 'known.last_observed_at') }} as last_hour
         from {{ this }} as known
         where known.closed_at is null
         {% if is_replay() %}
-            -- Also where nothing is left that could have changed.
+            -- Also where nothing is left that could have changed. As one
+            -- stretch: it may be thousands of years long.
             union distinct
             select
                 books.book,
-                generate_series(
-                    timestamptz '{{ var('since') }}',
-                    timestamptz '{{ var('until') }}' - interval '1 hour',
-                    interval '1 hour'
-                ) as hour
+                timestamptz '{{ var('since') }}' as first_hour,
+                timestamptz '{{ var('until') }}'
+                - interval '1 hour' as last_hour
             from {{ ref('books') }} as books
         {% endif %}
 
@@ -54,7 +55,7 @@
         select
             touched_hours.book,
             tstzrange(
-                touched_hours.hour, next_calm.hour + interval '1 hour'
+                touched_hours.first_hour, next_calm.hour + interval '1 hour'
             ) as touched_range
         from touched_hours
         inner join calm_limits
@@ -65,7 +66,7 @@
                 from {{ ref('spread_hourly') }} as hours
                 where
                     hours.book = touched_hours.book
-                    and hours.hour > touched_hours.hour
+                    and hours.hour > touched_hours.last_hour
                     and hours.peak_spread < calm_limits.close_below_pct
                 order by hours.hour
                 limit 1

@@ -17,7 +17,7 @@ def write_profile(directory: Path, where: Endpoint, *, with_role: bool) -> Path:
 
     WAREHOUSE_* variables set when dbt runs win over what is written here.
     """
-    elsewhere = "env_var('WAREHOUSE_HOST', '')"
+    elsewhere = "env_var('WAREHOUSE_HOST', '') | trim"
     output: dict[str, object] = {
         "type": "postgres",
         "host": _setting("HOST", where.host),
@@ -42,7 +42,7 @@ def write_profile(directory: Path, where: Endpoint, *, with_role: bool) -> Path:
 
 
 def _setting(name: str, value: str, otherwise: str = "", cast: str = "as_text") -> str:
-    # The same order as in settings.py: the variable if it is set, else the value that the settings
-    # had when this file was written.
+    # As in environment.py: the variable without blanks around it if it is set, else the value that
+    # the settings had when this file was written.
     fallback = f"({otherwise}{json.dumps(value)})"
-    return f"{{{{ (env_var('WAREHOUSE_{name}', '') or {fallback}) | {cast} }}}}"
+    return f"{{{{ (env_var('WAREHOUSE_{name}', '') | trim or {fallback}) | {cast} }}}}"

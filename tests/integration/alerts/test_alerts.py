@@ -154,7 +154,11 @@ def test_a_channel_that_fails_is_retried_and_the_others_go_on(
         "update ops.alert_deliveries set retry_at = now() + interval '1 hour'"
         " where retry_at is not null"
     )
-    assert alerts.loader("alerts", **where).returncode == 0
+    done = alerts.call("loader", "alerts", **where)
+    assert (done.returncode, done.stdout.split(" (")[0]) == (
+        75, "alerts: 0 sent, 0 failed, 0 too old",
+    )  # fmt: skip
+    assert done.stderr == ("loader: 1 messages wait for another try: answered with status 503\n")
     assert len(hook.received) == 5
     hook.statuses.clear()
     alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
@@ -171,6 +175,18 @@ def test_a_channel_that_fails_is_retried_and_the_others_go_on(
         ("nobody", "closed", "no address for the channel"),
         ("nobody", "opened", "no address for the channel"),
     ]
+
+
+def test_a_channel_that_no_threshold_names_is_told(alerts: Warehouse, hook: Receiver) -> None:
+    put(alerts, channels="desk,pager")
+    where = channels(desk=hook.address(), pagr=hook.address(), report=hook.address())
+    said = "WAREHOUSE_ALERT_CHANNELS: no threshold names the channel 'pagr': did you mean pager?"
+    done = alerts.call("loader", "alerts", **where)
+    assert [line for line in done.stderr.splitlines() if "ALERT_CHANNELS: " in line] == [said]
+    assert said in alerts.call("loader", "alerts", "mutes", **where).stderr
+    with start_follower(alerts, **where) as process:
+        read_until(process.stderr, said)
+        process.kill()
 
 
 def test_a_channel_is_given_up_after_a_while(alerts: Warehouse, hook: Receiver) -> None:

@@ -113,7 +113,7 @@ def test_mutes_are_listed_shown_and_ended(alerts: Warehouse) -> None:
     assert done.stdout == "btc_mxn: 1 mutes ended\n"
     done = alerts.call("loader", "alerts", "mute", "all", "--for", "0")
     assert done.stdout == "all: 1 mutes ended\n"
-    assert alerts.call("loader", "alerts", "mutes").stdout == ""
+    assert alerts.call("loader", "alerts", "mutes").stdout == "nothing is muted\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import Warehouse
 
 HEAVY = {"pyarrow", "websockets", "apprise", "dbt", "vl_convert", "pycoingecko", "requests"}
-DRIVER_AND_SETTINGS = {"psycopg2", "loader.warehouse.settings", "pydantic", "pydantic_settings"}
+DRIVER_AND_SETTINGS = {"psycopg2", "loader.warehouse.settings", "pydantic", "dotenv"}
 
 # Runs a command as its console script does, then says which modules were loaded.
 REPORTED = """

@@ -219,7 +219,7 @@ def test_a_stretch_is_rebuilt_from_raw(once: tuple[Warehouse, Digests]) -> None:
         before, wrong = wrong, digests(warehouse)
         assert wrong != before
     # Outside, what is wrong stays wrong.
-    warehouse.transform(utc("2027-01-01"), utc("2027-01-02"))
+    warehouse.transform(utc("2025-01-01"), utc("2025-01-02"))
     for since, until in (
         ("2026-01-05T13:00", "2026-02-01"), ("2026-11-02T00:10", "2026-11-02T02:00"),
         ("2026-11-01T23:59", "2026-11-02"),
@@ -235,6 +235,14 @@ def test_a_stretch_is_rebuilt_from_raw(once: tuple[Warehouse, Digests]) -> None:
     assert result.stdout.startswith("transform: 2026-")
     assert digests(warehouse) == expected
     build(warehouse)
+    assert digests(warehouse) == expected
+    # All of time is no more than what there is of it.
+    warehouse.rows("update marts.spread_hourly set breaches = 0")
+    warehouse.rows("update marts.spread_alerts set observations = 0")
+    run = warehouse.transform(utc("0001-01-01"), utc("9999-12-31T23:59:59"))
+    assert (run.detail["since"], run.detail["until"]) == (
+        "0001-01-01T00:00:00+00:00", "9999-12-31T23:00:00+00:00",
+    )  # fmt: skip
     assert digests(warehouse) == expected
 
 
@@ -264,6 +272,7 @@ def test_what_raw_has_dropped_is_not_forgotten(once: tuple[Warehouse, Digests]) 
         (["--until", "2026-01-01"], "--until needs --since"),
         (["--since", "2026-01-02", "--until", "2026-01-02"], "--since is not before --until"),
         (["--since", "2200-01-02"], "--since is not before --until, nor before now"),
+        (["--since", "9999-12-30", "--until", "9999-12-31"], "nor before now"),
         (["--since", "monday"], "is not a time such as 2026-11-01"),
     ],
 )

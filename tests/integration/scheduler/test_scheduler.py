@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from loader.warehouse.settings import PROJECT_ROOT
+from loader.warehouse.text import printable
 from scheduler import job
 from tests.conftest import BIN, MEASURED, Warehouse
 from tests.local_server import QuietHandler, serving
@@ -103,6 +104,13 @@ def test_lines_reach_the_log_with_the_name_of_the_job(box: Box) -> None:
     assert box.job("2h", "loader", "no-such-command") == 2
     assert box.lines[-2] == "no-such-command | loader: No such command 'no-such-command'."
     assert box.lines[-1].startswith("no-such-command | failed with exit code 2 after ")
+
+
+def test_a_line_cannot_act_on_who_reads_the_log(box: Box) -> None:
+    assert box.job("2h", "printf", "\x1b[2J\u202e\r\x85it | done\n\xff") == 0
+    assert all(printable(line) == line for line in box.log.read_text().split("\n"))
+    assert box.lines[0].endswith(r" | \x1b[2J\u202e")
+    assert box.lines[1].endswith(r" | \x85it | done")
 
 
 def test_the_environment_arrives_with_any_character(box: Box) -> None:

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from loader.warehouse.commands import LogLine
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.redaction import (
     KEYS,
     MARK,
     PASSWORDS,
     SHORTEST,
-    RedactingFormatter,
     Secrets,
     redacted,
 )
@@ -140,7 +140,7 @@ def test_what_is_secret_in_the_settings_is_in_no_message(
         get_settings()
         assert str(TerminalError(f"cannot open {SECRET}")) == f"cannot open {MARK}"
         handler = logging.StreamHandler()
-        handler.setFormatter(RedactingFormatter("%(message)s"))
+        handler.setFormatter(LogLine("%(message)s"))
         try:
             raise ValueError(SECRET)
         except ValueError:

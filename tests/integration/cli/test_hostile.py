@@ -1,0 +1,158 @@
+"""Every parameter of every command, as click knows them, with what somebody may type for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from dashboards import answers, preview
+from dashboards.questions import Question, load_questions
+from loader.cli.typed import RegularFile
+from loader.warehouse.errors import UsageError
+from loader.warehouse.text import LONGEST_LINE, printable
+from tests.conftest import COMMANDS, Warehouse
+from tests.hostile import FIRST, LAST, TEXTS, files
+
+CODES = {0, 1, 2, 75}
+# What a required parameter is given while another one is tried.
+RIGHT = {"book": "all", "length": "0", "path": "empty", "file": "rows.csv", "directory": "out"}
+
+
+def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The ways to the commands below one that have parameters."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below
+            yield from leaves(below, (*path, name))
+    if command.params:
+        yield path
+
+
+def command_of(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = COMMANDS[path[0]]
+    for name in path[1:]:
+        assert isinstance(command, click.Group)
+        below = command.get_command(click.Context(command), name)
+        assert below
+        command = below
+    return command
+
+
+WAYS = [
+    # Of questions one: the others' parameters are those of tests/unit/dashboards/test_hostile.py.
+    path for name in COMMANDS for path in leaves(COMMANDS[name], (name,))
+    if path[1:2] != ("ask",) or path[2:] in ((), ("spread-alerts",))
+]  # fmt: skip
+
+
+def calls(path: tuple[str, ...], directory: Path) -> Iterator[list[str]]:
+    """The command lines to try."""
+    parameters = command_of(path).params
+    for tried in parameters:
+        others = [
+            each
+            for parameter in parameters
+            if parameter.required and parameter is not tried
+            for each in _typed(parameter, RIGHT[str(parameter.name)])
+        ]
+        texts = list(TEXTS)
+        if isinstance(tried.type, click.Path):
+            # Whoever takes folders as well finds out itself what is in them.
+            texts += files(directory / str(tried.name), waiting=isinstance(tried.type, RegularFile))
+        for text in texts:
+            yield [*path[1:], *others, *_typed(tried, text)]
+
+
+def _typed(parameter: click.Parameter, text: str) -> list[str]:
+    if isinstance(parameter, click.Option):
+        return [f"{parameter.opts[0]}={text}"]
+    # An argument that begins with a dash is an option.
+    return ["--", text]
+
+
+@pytest.mark.parametrize("path", WAYS, ids=" ".join)
+def test_no_value_ends_in_a_traceback(
+    module_warehouse: Warehouse, path: tuple[str, ...], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    module_warehouse.activate()
+    # Not what this is about, and a second each time.
+    monkeypatch.setattr(preview, "_page", str)
+    Path(module_warehouse.directory, "empty").mkdir(exist_ok=True)
+    for parameter in command_of(path).params:
+        (tmp_path / str(parameter.name)).mkdir()
+    for arguments in calls(path, tmp_path):
+        done = module_warehouse.call(path[0], *arguments)
+        assert done.returncode in CODES, arguments
+        said = done.stderr.splitlines()
+        assert all(len(line) <= LONGEST_LINE + 100 for line in said), arguments
+        assert all(printable(line) == line for line in said), arguments
+        if done.returncode:
+            assert said[-1].startswith(f"{path[0]}: "), arguments
+            assert len(said) == 1 or path[1] in ("lake", "snapshots"), (arguments, said)
+
+
+def test_the_command_lines_themselves_are_tried() -> None:
+    """As many as there are, so that none is passed over."""
+    tried = {path[:2] for path in WAYS}
+    assert {("loader", name) for name in ("lake", "transform", "stream", "replay")} <= tried
+    assert {("dashboards", name) for name in ("ask", "export", "preview", "apply")} <= tried
+
+
+# ------------------------------------------------------------------- questions
+
+
+def _rows(question: Question, **given: str) -> list[answers.AnswerRow]:
+    with answers.reading() as connection:
+        return answers.ask(connection, question, question.bind(given)).rows
+
+
+TIMED = [
+    name for name, question in load_questions().items()
+    if any(each.type in ("date", "instant") for each in question.parameters.values())
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_all_of_time_takes_no_longer_than_the_time_that_has_data(
+    sampled: Warehouse, name: str
+) -> None:
+    """A question ends within its time limit, with as many rows as a century gives."""
+    sampled.activate()
+    question = load_questions()[name]
+    times = {key: each for key, each in question.parameters.items()
+             if each.type in ("date", "instant")}  # fmt: skip
+
+    def asked(first: str, last: str) -> list[answers.AnswerRow]:
+        given = {key: last if key == "to" else first for key in times}
+        return _rows(question, **given)
+
+    if {"from", "to"} <= set(times):
+        assert asked(FIRST, LAST) == asked("2000-01-01", "2099-12-31") != []
+        assert asked(FIRST, FIRST) == asked(LAST, LAST)
+        if times["from"].type == "instant":
+            ends = (f"{FIRST}T00:00:00Z", f"{LAST}T23:59:59.999999Z")
+            assert asked(*ends) == asked(FIRST, LAST)
+    for key in times:
+        for day in (FIRST, LAST):
+            _rows(question, **{key: day})
+
+
+@pytest.mark.parametrize("name", load_questions())
+def test_postgres_is_asked_with_any_value(sampled: Warehouse, name: str) -> None:
+    sampled.activate()
+    question = load_questions()[name]
+    for parameter in question.parameters:
+        for text in TEXTS:
+            try:
+                question.bind({parameter: text})
+            except UsageError:
+                continue
+            done = sampled.call(
+                "dashboards", "ask", name, f"--{parameter.replace('_', '-')}={text}"
+            )
+            assert done.returncode in CODES, text
+            assert done.stderr.count("\n") == bool(done.returncode), text
