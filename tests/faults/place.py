@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import psutil
+from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.postgres.connection import Endpoint
 from loader.warehouse.postgres.embedded import SUPERUSER
@@ -24,7 +25,7 @@ from tests.waiting import wait_for
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 # A command that has not ended by then holds whoever waits for it; no fault may do that.
-HANG_SECONDS = 240.0
+HANG_SECONDS = 120.0
 # Of its output: more than anybody reads.
 MOST_OUTPUT = 1 << 20
 # Every command that loads stays below, whatever comes in; and takes less of the processor, which
@@ -155,10 +156,14 @@ class Place:
     where: Endpoint
     environment: dict[str, str]
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1_000_000)))
+    admin: Connection | None = None
 
     def rows(self, query: str, *values: object) -> list[Any]:
         """Run one statement as the superuser; return its rows, if it has any."""
-        with closing(self.server.admin(self.where.db)) as admin, admin.cursor() as cursor:
+        if self.admin is None:
+            # One for all: who waits for an event asks many times.
+            self.admin = self.server.admin(self.where.db)
+        with self.admin.cursor() as cursor:
             cursor.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -241,9 +246,12 @@ class World:
         where = Endpoint(
             "127.0.0.1", self.server.port, SUPERUSER, self.server.embedded.password, name
         )
+        place = Place(self.server, directory, where, environment(where, directory))
         try:
-            yield Place(self.server, directory, where, environment(where, directory))
+            yield place
         finally:
+            if place.admin is not None:
+                place.admin.close()
             for each in (name, f"{name}_more"):
                 self._execute(f'drop database if exists "{each}" with (force)')
             shutil.rmtree(directory, ignore_errors=True)
