@@ -1,7 +1,9 @@
 """`python -m tests.faults`: what comes from outside, tried; see tests/faults/cases.py."""
 
 import argparse
+import os
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -11,7 +13,7 @@ from loader.warehouse.postgres.embedded import Embedded
 from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import migrated_server
 from tests.faults.cases import KINDS, Case
-from tests.faults.place import World
+from tests.faults.place import World, end_all
 from tests.faults.run import Campaign, Verdict, table
 from tests.faults.surfaces import SURFACES, all_cases
 from tests.in_memory import MEMORY, _has_room
@@ -51,6 +53,8 @@ def main() -> None:
 
 def _try(directory: Path, jobs: int, cases: list[Case]) -> list[Verdict]:
     """One server for all of them."""
+    # Whoever ends the campaign ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     embedded = Embedded(directory / "home")
     tried = 0
     lock = threading.Lock()
@@ -80,6 +84,7 @@ def _try(directory: Path, jobs: int, cases: list[Case]) -> list[Verdict]:
             world.built()
         return Campaign(world, SURFACES).run(cases, jobs, tell)
     finally:
+        end_all()
         embedded.stop()
 
 

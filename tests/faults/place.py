@@ -61,6 +61,16 @@ class Ran(NamedTuple):
         return self.err.decode(errors="replace")
 
 
+# Those at work: whoever ends early ends them, too.
+_AT_WORK: set["Started"] = set()
+
+
+def end_all() -> None:
+    """End every command that is at work, without a word."""
+    for started in list(_AT_WORK):
+        started.send(signal.SIGKILL)
+
+
 class Started:
     """A command at work, in a session of its own."""
 
@@ -95,6 +105,7 @@ class Started:
                 start_new_session=True,
             )
         self.pid = int(wait_for(lambda: self._lines(1), "the command's start")[0])
+        _AT_WORK.add(self)
 
     def _lines(self, count: int) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -121,6 +132,7 @@ class Started:
             has_hung = True
             self.send(signal.SIGKILL)
             self._process.wait()
+        _AT_WORK.discard(self)
         left = tuple(self._left_behind())
         usage = self._lines(2)
         code, cpu, peak = usage[1].split() if usage else ("-9", "0", "0")
@@ -221,6 +233,9 @@ class World:
 
     def __init__(self, server: Server, build: Callable[[], str] | None = None) -> None:
         self.server = server
+        # Whatever a fault has the account say: a query may not fill the disk.
+        self._execute("alter system set temp_file_limit = '256MB'")
+        self._execute("select pg_reload_conf()")
         self._build = build
         self._lock = threading.Lock()
         self._names = iter(range(1_000_000))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from tests.faults.cases import KINDS, Case, Surface
-from tests.faults.place import World
+from tests.faults.place import World, end_all
 
 
 class Verdict(NamedTuple):
@@ -38,7 +38,11 @@ class Campaign:
             return verdict
 
         with ThreadPoolExecutor(jobs) as pool:
-            verdicts = list(pool.map(judged, cases))
+            try:
+                verdicts = list(pool.map(judged, cases))
+            except BaseException:
+                end_all()
+                raise
         for kept in self._all_kept:
             for name, (stack, _) in kept.items():
                 if problem := _problem(stack.close):

@@ -83,8 +83,17 @@ class Daemon:
         started.send(signal.SIGTERM)
         ran = started.end()
         self.place.survived(ran, (143,))
-        assert_exact(cast(Any, self.place))
+        _accounted_for(self.place)
         self.place.conserved()
+
+
+def _accounted_for(place: Place) -> None:
+    """Every second is an observation or a gap, and none of them is still to come."""
+    [(ahead,)] = place.rows(
+        "select count(*) from ops.monitored where monitored_until > now() + interval '1 minute'"
+    )
+    assert not ahead, "the account goes on into a time to come"
+    assert_exact(cast(Any, place))
 
 
 def _last_words(started: Started) -> str:
@@ -175,10 +184,10 @@ def _frame_cases() -> Iterator[Case]:
         other = both.replace("odd", "even")
         yield _poured("numbers", f"two amounts: {name}", _frame(f"[{both}, {other}]"))
     for member in ("sequence", "sent", "book", "type", "payload"):
-        for name in ("NaN", "an exponent of 99999999", "below zero", "5000 digits"):
+        for name in ("NaN", "an exponent of 99999999"):
             text = _frame(GOOD, **{member: NUMBERS[name]})
             yield _poured("numbers", f"{member}: {name}", text)
-        for value in ("null", "[]", '{"a": 1}', '"\\u0000"', '"\\ud800"'):
+        for value in ("null", "[]", '"\\u0000"'):
             yield _poured("shape", f"{member}: {value}", _frame(GOOD, **{member: value}))
     yield from _whole_frames()
     refusal = json.dumps({"error": f"\x1b[2J {NOISE[:500]}"})
@@ -296,7 +305,7 @@ def _respool(running: Daemon, case: Case) -> None:
         times = [row[0] for row in kept]
         for at in (first, first + 2 * SECOND):
             assert times.count(at) == 1, f"a good second beside it is there {times.count(at)} times"
-    assert_exact(cast(Any, running.place))
+    _accounted_for(running.place)
 
 
 def _second(at: datetime) -> Second:
@@ -319,7 +328,7 @@ def _spool_cases() -> Iterator[Case]:
     }.items():
         yield Case(SPOOL, "text", name, Replaced("samples", value))
     for member in ("at", "until", "books", "gaps", "samples", "bad"):
-        for value in ("null", '{"a": 1}', '"x"', "[[]]"):
+        for value in ("null", '"x"'):
             yield Case(SPOOL, "shape", f"{member}: {value}", Replaced(member, value))
     yield Case(SPOOL, "shape", "no object", lambda _: b"[]")
     yield Case(SPOOL, "size", "nested 200 000 deep", lambda _: DEEP.encode())
