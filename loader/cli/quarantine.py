@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-LONGEST_RAW = 60
+LONGEST_TEXT = 60
+MOST_SHOWN = 10_000
 
 
 @click.group()
@@ -18,25 +19,24 @@ def quarantine() -> None:
     "--limit",
     default=50,
     show_default=True,
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, MOST_SHOWN),
     help="The most rows to show.",
 )
 def quarantine_list(*, limit: int) -> None:
     """Show the rows in quarantine, oldest first."""
     from prettytable import PrettyTable
 
-    from loader.warehouse.ledger.quarantine import count_open, open_rows
+    from loader.warehouse.ledger.quarantine import count_open, first_open
     from loader.warehouse.postgres.connection import connect
     from loader.warehouse.text import printable, shortened
 
     with closing(connect("loader")) as connection:
-        rows = open_rows(connection, limit)
+        rows = first_open(connection, limit, LONGEST_TEXT + 1)
         total = count_open(connection)
     table = PrettyTable(["id", "location", "reason_code", "reason", "raw"], align="l")
     for row in rows:
         # A row must not break the table, nor speak to the terminal.
-        raw = printable(shortened(row.raw, LONGEST_RAW))
-        table.add_row([row.quarantine_id, row.location, row.reason_code, row.reason, raw])
+        table.add_row([printable(shortened(str(value), LONGEST_TEXT)) for value in row])
     if rows:
         click.echo(table.get_string())
     click.echo(f"{total} rows in quarantine" + (f", {len(rows)} shown" if rows else ""))
@@ -46,7 +46,7 @@ def quarantine_list(*, limit: int) -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 def quarantine_export(file: Path) -> None:
     """Write the rows in quarantine to FILE as CSV: edit its raw column, then redrive it."""
-    from loader.operations.redrive import export_rows
+    from loader.operations.edited import export_rows
 
     click.echo(f"{export_rows(file)} rows written to {file}")
 

@@ -278,7 +278,8 @@ class StreamServer:
                 document["payload"] = [_turned(entry) for entry in document["payload"]]
                 return [json.dumps(_turned(document))]
             case "unreadable":
-                return [text[: len(text) // 2] if fault.argument is None else _for(frame, fault.argument)]
+                half = text[: len(text) // 2]
+                return [half if fault.argument is None else _for(frame, fault.argument)]
         return []
 
 

@@ -85,7 +85,8 @@ def _problem(work: Callable[[], None]) -> str:
     try:
         work()
     except AssertionError as error:
-        return " ".join(str(error).split())[:400] or "an assertion without words"
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return " ".join(str(error).split())[:400] or f"{where.name}: not {where.line}"
     except Exception as error:  # noqa: BLE001 (a fault of the campaign itself is told like one)
         where = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {error} ({where.name}:{where.lineno})"[:400]

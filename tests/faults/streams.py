@@ -315,18 +315,22 @@ def _second(at: datetime) -> Second:
     return Second(at, at + SECOND, BOOKS, cast("dict[str, Why]", {}), samples)
 
 
+# What stands beside an odd sample.
+ETH_SAMPLE = '["eth_mxn", 1, "1", "2", "{}"]'
+
+
 def _spool_cases() -> Iterator[Case]:
     for name, value in NUMBERS.items():
         yield Case(SPOOL, "numbers", f"at: {name}", Replaced("at", value))
-        sample = f'[["btc_mxn", {value}, "1", "2", "{{}}"]]'
+        sample = f'[["btc_mxn", {value}, "1", "2", "{{}}"], {ETH_SAMPLE}]'
         yield Case(SPOOL, "numbers", f"a sequence: {name}", Replaced("samples", sample))
     for name, value in {
-        "NUL in a payload": '[["btc_mxn", 1, "1", "2", "{\\"a\\": \\"\\\\u0000\\"}"]]',
-        "half a character": '[["\\ud800", 1, "1", "2", "{}"]]',
-        "a payload that is no JSON": '[["btc_mxn", 1, "1", "2", "x"]]',
-        "a bid that is none": '[["btc_mxn", 1, "x", "2", "{}"]]',
+        "NUL in a payload": '["btc_mxn", 1, "1", "2", "{\\"a\\": \\"\\\\u0000\\"}"]',
+        "half a character": '["\\ud800", 1, "1", "2", "{}"]',
+        "a payload that is no JSON": '["btc_mxn", 1, "1", "2", "x"]',
+        "a bid that is none": '["btc_mxn", 1, "x", "2", "{}"]',
     }.items():
-        yield Case(SPOOL, "text", name, Replaced("samples", value))
+        yield Case(SPOOL, "text", name, Replaced("samples", f"[{value}, {ETH_SAMPLE}]"))
     for member in ("at", "until", "books", "gaps", "samples", "bad"):
         for value in ("null", '"x"'):
             yield Case(SPOOL, "shape", f"{member}: {value}", Replaced(member, value))
