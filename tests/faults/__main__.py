@@ -1,7 +1,6 @@
 """`python -m tests.faults`: what comes from outside, tried; see tests/faults/cases.py."""
 
 import argparse
-import os
 import re
 import signal
 import sys
@@ -17,6 +16,10 @@ from tests.faults.place import World, end_all
 from tests.faults.run import Campaign, Verdict, table
 from tests.faults.surfaces import SURFACES, all_cases
 from tests.in_memory import MEMORY, _has_room
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _say(*lines: str) -> None:
@@ -54,7 +57,7 @@ def main() -> None:
 def _try(directory: Path, jobs: int, cases: list[Case]) -> list[Verdict]:
     """One server for all of them."""
     # Whoever ends the campaign ends what it has started.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     embedded = Embedded(directory / "home")
     tried = 0
     lock = threading.Lock()

@@ -104,7 +104,10 @@ class Started:
                 stderr=own_err if err is None else err,
                 start_new_session=True,
             )
-        self.pid = int(wait_for(lambda: self._lines(1), "the command's start")[0])
+        wait_for(lambda: self._lines(1) or not self.is_running, "the command's start")
+        lines = self._lines(1)
+        assert lines, f"the launcher has ended: {_read(self.err)!r}"
+        self.pid = int(lines[0])
         _AT_WORK.add(self)
 
     def _lines(self, count: int) -> list[str]:
