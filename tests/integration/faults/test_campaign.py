@@ -26,7 +26,8 @@ def test_nothing_from_outside_ends_hangs_floods_or_misleads(server: Server) -> N
         verdicts = campaign.run(part_for_ci(), JOBS, lambda _: None)
     finally:
         end_all()
-    assert [f"{each.case.id}: {each.problem}" for each in verdicts if each.problem] == []
+    problems = [f"{each.case.id}: {each.problem}" for each in verdicts if each.problem]
+    assert not problems, "\n".join(problems)
 
 
 def test_what_does_not_survive_is_told(server: Server) -> None:
