@@ -10,7 +10,7 @@ QUESTIONS = $(filter-out spread-now,$(basename $(notdir $(wildcard dashboards/qu
 # When the recording ends: now, every book of it is blind.
 SAMPLE_END := 2026-01-05T13:59:50.137Z
 
-.PHONY: help setup run stop preview ci lint test docs bench coverage soak up down doctor test-stack test-metabase lock clean
+.PHONY: help setup run stop preview ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,12 @@ test-stack: .venv/dev.stamp ## The simulated stack in Docker, end to end (about 
 
 soak: .venv/dev.stamp ## The stream over all books for ten real minutes, twice (about 25 minutes)
 	$(BIN)/pytest -q -s tests/soak.py
+
+faults: .venv/dev.stamp ## What comes from outside, tried (about 25 minutes); ONLY=part of a name, JOBS=n
+	@$(BIN)/python -m tests.faults $(if $(ONLY),--only '$(ONLY)') $(if $(JOBS),--jobs '$(JOBS)')
+
+fuzz: .venv/dev.stamp ## Frames, replies, headers and files that nobody thought of; MINUTES=10
+	@$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes '$(MINUTES)')
 
 lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra dev -o requirements/dev.lock $(LOCK_OPTIONS)

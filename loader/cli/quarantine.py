@@ -7,8 +7,8 @@ import click
 
 from loader.cli.typed import RegularFile
 
-LONGEST_RAW = 60
-MOST_SHOWN = 100_000
+LONGEST_TEXT = 60
+MOST_SHOWN = 10_000
 
 
 @click.group()
@@ -26,22 +26,16 @@ def quarantine() -> None:
 )
 def quarantine_list(*, limit: int) -> None:
     """Show the rows in quarantine, oldest first."""
-    from loader.warehouse.ledger.quarantine import count_open, open_rows
+    from loader.warehouse.ledger.quarantine import count_open, first_open
     from loader.warehouse.postgres.connection import connect
     from loader.warehouse.table import text_table
     from loader.warehouse.text import shortened
 
     with closing(connect("loader")) as connection:
-        rows = open_rows(connection, limit)
+        rows = first_open(connection, limit, LONGEST_TEXT + 1)
         total = count_open(connection)
     if rows:
-        shown = [
-            (
-                str(row.quarantine_id), row.location, row.reason_code, row.reason,
-                shortened(row.raw, LONGEST_RAW),
-            )
-            for row in rows
-        ]  # fmt: skip
+        shown = [[shortened(str(value), LONGEST_TEXT) for value in row] for row in rows]
         click.echo(text_table(["id", "location", "reason_code", "reason", "raw"], shown))
     click.echo(f"{total} rows in quarantine" + (f", {len(rows)} shown" if rows else ""))
 
@@ -50,7 +44,7 @@ def quarantine_list(*, limit: int) -> None:
 @click.argument("file", type=RegularFile())
 def quarantine_export(file: Path) -> None:
     """Write the rows in quarantine to FILE as CSV: edit its raw column, then redrive it."""
-    from loader.operations.redrive import export_rows
+    from loader.operations.edited import export_rows
     from loader.warehouse.text import shown_path
 
     click.echo(f"{export_rows(file)} rows written to {shown_path(file)}")

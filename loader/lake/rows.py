@@ -30,6 +30,13 @@ MOST_LEFT_OUT = 20
 
 KEY = ["received_at", "book", "bid", "ask"]
 COPIED = ("received_at", "book", "bid", "ask", "spread", "line_number", "file_id", "run_id")
+_KNOWN_FILES = (
+    "select file_name, file_id from raw.lake_files where run_id = %s and file_name = any(%s)"
+)
+_NEW_FILES = (
+    "insert into raw.lake_files (run_id, file_name) select %s, unnest(%s::text[]) "
+    "returning file_name, file_id"
+)
 
 log = logging.getLogger(__name__)
 
@@ -177,14 +184,12 @@ class ObservationRows:
         """The rows with the ids of their files, which are made where they are missing."""
         places = rows["place"].combine_chunks().dictionary_encode()
         names = places.dictionary.to_pylist()
-        unknown = [name for name in names if name not in self._file_ids]
         with self._connection.cursor() as cursor:
-            cursor.execute(
-                "insert into raw.lake_files (run_id, file_name) select %s, unnest(%s::text[]) "
-                "returning file_name, file_id",
-                (self._run.run_id, unknown),
-            )
-            self._file_ids.update(cursor.fetchall())
+            # A redrive may have taken rows of the file before, or taken some back.
+            for query in (_KNOWN_FILES, _NEW_FILES):
+                unknown = [name for name in names if name not in self._file_ids]
+                cursor.execute(query, (self._run.run_id, unknown))
+                self._file_ids.update(cursor.fetchall())
         ids = pa.array([self._file_ids[name] for name in names], pa.int64())
         runs = pa.array([self._run.run_id] * rows.num_rows, pa.int64())
         return (
@@ -206,7 +211,7 @@ class ObservationRows:
         self._run.rows_duplicate += len(bad) - written
 
     def take(self, place: str, line: int, observation: Observation) -> None:
-        """Take one observation that was in quarantine."""
+        """Take one observation that was in quarantine; `flush` writes it."""
         moment: datetime = observation.received_at.replace(tzinfo=None)
         values = [*observation._replace(received_at=moment), line]
         rows = pa.table(
@@ -214,7 +219,6 @@ class ObservationRows:
             schema=SCHEMA,
         )
         self._hold(place, Chunk(rows, []))
-        self.flush()
 
 
 def _utc(moment: datetime) -> datetime:

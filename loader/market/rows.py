@@ -126,6 +126,8 @@ class MarketRows:
         # By what makes two of them the same row.
         self._records: dict[tuple[datetime, str, str], Record] = {}
         self._bad: dict[SetAside, None] = {}
+        # The first that was set aside, if any was.
+        self.first_bad: BadRecord | None = None
         self._bytes = 0
 
     def add(self, body: Body) -> None:
@@ -162,6 +164,7 @@ class MarketRows:
             self.flush()
 
     def _set_aside(self, received_at: datetime, bad: BadRecord) -> None:
+        self.first_bad = self.first_bad or bad
         row = SetAside(
             bad.key, bad.code, bad.reason, bad.raw, received_at=received_at
         ).as_storable()

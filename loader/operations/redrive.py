@@ -1,10 +1,16 @@
-"""`loader quarantine`: rows that were set aside, exported to be edited, and loaded again."""
+"""`loader quarantine redrive`: rows that were set aside, loaded again.
 
-import csv
-from collections.abc import Iterator
-from contextlib import closing
+A row is loaded whole and closed, or stays in quarantine just as it was: whatever of it would be
+set aside again is taken back first. So nothing is dropped, and nothing is there twice.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import psycopg2
 from psycopg2.extensions import connection as Connection
 
 from loader.lake import load as lake_import
@@ -12,29 +18,33 @@ from loader.lake.lines import read_line
 from loader.lake.reading import TABLE
 from loader.lake.rows import ObservationRows
 from loader.market.rows import FEEDS, MarketRows, reread
+from loader.operations.edited import edited_texts
 from loader.snapshots import load as snapshots
 from loader.snapshots.again import MendedRows
+from loader.snapshots.grammar import KINDS
 from loader.stream import frames
-from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger import quarantine
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.quarantine import OpenRow
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.postgres.connection import connect
-from loader.warehouse.text import shown
-from loader.warehouse.values import BadValueError
+from loader.warehouse.postgres.failures import cause_of
+from loader.warehouse.text import printable, shortened, shown
+from loader.warehouse.values import BadValueError, bad
 from loader.wire.records import BadRecord
 
 JOB = "quarantine redrive"
 MOST_TOLD = 20
+LONGEST_TOLD = 300
+
+# Loads one row that could be read; returns why it stays in quarantine, if it does.
+Load = Callable[["_Loading"], str | None]
 
 
-def export_rows(path: Path) -> int:
-    """Write the rows in quarantine as CSV; returns how many."""
-    with closing(connect("loader")) as connection:
-        rows = quarantine.open_rows(connection)
-    quarantine.export_rows(rows, path)
-    return len(rows)
+class _Mended(NamedTuple):
+    """A row that can be read by now."""
+
+    row: OpenRow
+    load: Load
 
 
 def redrive(path: Path | None) -> LedgerRun:
@@ -43,103 +53,178 @@ def redrive(path: Path | None) -> LedgerRun:
     Rows of a snapshot that has been replaced stay where they are: the newer file has its own.
     Repeating it changes nothing more.
     """
-    edited = dict(_edited_rows(path)) if path else None
     with (
         # No new snapshot may take the place of the one whose rows are mended here, and no
         # import bring the observation that is brought here.
         exclusive(snapshots.JOB, lake_import.JOB, JOB) as connection,
         ledger_run(connection, JOB, {"file": shown(path) if path else None}) as run,
     ):
+        run.detail["still_bad"] = []
         again = _Again(connection, run)
-        still_bad: list[str] = []
-        for row in quarantine.open_rows(connection):
-            if edited is not None and row.quarantine_id not in edited:
-                continue
-            text = edited[row.quarantine_id] if edited is not None else row.raw
-            if problem := again.take(row, text):
-                still_bad.append(problem)
-        run.detail["still_bad"] = still_bad[:MOST_TOLD]
+        for page, texts in _pages(connection, path):
+            again.take(page, texts)
     return run
 
 
+def _pages(
+    connection: Connection, path: Path | None
+) -> Iterator[tuple[list[OpenRow], dict[int, str]]]:
+    """Some open rows at a time, and the texts that they are to have instead of their own."""
+    if path is None:
+        for page in quarantine.open_pages(connection):
+            yield page, {}
+        return
+    for texts in edited_texts(path):
+        for page in quarantine.open_pages(connection, list(texts)):
+            yield page, texts
+
+
+class _Loading:
+    """Where the rows of one attempt go, all of which are loaded or none."""
+
+    def __init__(self, connection: Connection, run: LedgerRun, days: TimePartitions) -> None:
+        self._connection = connection
+        self._days = days
+        self.run = run
+        self._market: dict[str, MarketRows] = {}
+        self.observations = ObservationRows(connection, run)
+
+    def market(self, source: str) -> MarketRows:
+        """The rows of a source."""
+        if source not in self._market:
+            self._market[source] = MarketRows(self._connection, self.run, FEEDS[source], self._days)
+        return self._market[source]
+
+    def flush(self) -> None:
+        """Write what was taken; raises BadValueError when something of it was set aside again."""
+        for rows in self._market.values():
+            rows.flush()
+            if rows.first_bad is not None:
+                bad(rows.first_bad.code, rows.first_bad.reason)
+        self.observations.flush()
+
+
 class _Again:
-    """Hands each row to who can read it, and counts it in the run."""
+    """Reads rows, loads those that can be, and counts each of them once."""
 
     def __init__(self, connection: Connection, run: LedgerRun) -> None:
         self._connection = connection
         self._run = run
         self._days = TimePartitions()
-        self._observations = ObservationRows(connection, run)
         self._mended = MendedRows(connection, run)
 
-    def take(self, row: OpenRow, text: str) -> str | None:
-        """Load a row; return None, or in one line why it stays in quarantine."""
-        where = row.location
-        if row.received_at is not None:
-            where = f"{row.source} {row.location}"
-            problem = self._take_reply(row, text)
-        elif row.source == TABLE:
-            problem = self._take_observation(row, text)
-        elif row.source == frames.SOURCE:
-            # A bad frame: its book was read anew right after it, so there is nothing to load.
-            self._run.rows_read += 1
-            self._run.rows_duplicate += 1
-            problem = None
-        elif self._mended.has_place(row):
-            self._run.rows_read += 1
-            problem = self._mended.take(row, text)
-            self._run.rows_quarantined += problem is not None
-        else:
-            self._run.detail["replaced"] = self._run.detail.get("replaced", 0) + 1
-            return None
-        if problem is not None:
-            return f"{where}: {problem}"
-        with self._connection.cursor() as cursor:
-            quarantine.close_row(cursor, row.quarantine_id, self._run.run_id)
-        return None
+    def take(self, page: Sequence[OpenRow], texts: dict[int, str]) -> None:
+        """Load some rows, with other texts where there are any."""
+        mended = []
+        for row in page:
+            if row.source in KINDS and not self._mended.has_place(row):
+                self._run.detail["replaced"] = self._run.detail.get("replaced", 0) + 1
+                continue
+            try:
+                load = self._read(row, texts.get(row.quarantine_id, row.raw))
+                mended.append(_Mended(row, load))
+            except BadValueError as error:
+                self._stays(row, error.reason)
+        if mended:
+            self._load(mended)
 
-    def _take_reply(self, row: OpenRow, text: str) -> str | None:
-        """What was set aside of a market reply: one record, or all of it."""
-        assert row.received_at is not None
-        items = reread(row.source, row.location, row.received_at, text)
-        bad = next((item for item in items if isinstance(item, BadRecord)), None)
-        if bad or not items:
-            self._run.rows_read += 1
-            self._run.rows_quarantined += 1
-            return bad.reason if bad else "there is no record in it"
-        rows = MarketRows(self._connection, self._run, FEEDS[row.source], self._days)
-        for item in items:
-            rows.take(item, row.received_at)
-        rows.flush()
-        return None
-
-    def _take_observation(self, row: OpenRow, text: str) -> str | None:
-        """One row of a lake."""
-        try:
+    def _read(self, row: OpenRow, text: str) -> Load:
+        """How a row is loaded; raises BadValueError, saying why it stays in quarantine."""
+        if row.source in KINDS:
+            record = self._mended.read(row, text)
+            return lambda _: self._mended.take(record)
+        if row.source == frames.SOURCE:
+            # Its book was read anew right after it, so there is nothing to load.
+            return _count_as_known
+        if row.source == TABLE:
             observation = read_line(text)
+            place = row.location.rpartition(":")[0] or row.location
+            return lambda loading: loading.observations.take(
+                place, row.line_number or 0, observation
+            )
+        if row.source in FEEDS and row.received_at is not None:
+            return _market_row(row, text)
+        return bad("unknown_source", "nothing here reads rows of such a source")
+
+    def _load(self, rows: Sequence[_Mended]) -> None:
+        """All of them at once; where one cannot go in, in halves until it is alone."""
+        counts = asdict(self._run)
+        try:
+            stay = self._try(rows)
         except BadValueError as error:
-            self._run.rows_read += 1
-            self._run.rows_quarantined += 1
-            return error.reason
-        place, _, line = row.location.rpartition(":")
-        self._observations.take(place, int(line), observation)
-        return None
+            reason = error.reason
+        except psycopg2.Error as error:
+            if cause_of(error) != "row":
+                raise
+            reason = "Postgres cannot hold it: " + str(error).splitlines()[0]
+        else:
+            for row, why in stay:
+                self._stays(row, why)
+            return
+        for name in ("rows_read", "rows_inserted", "rows_duplicate", "rows_quarantined"):
+            setattr(self._run, name, counts[name])
+        if len(rows) == 1:
+            self._stays(rows[0].row, reason)
+            return
+        middle = len(rows) // 2
+        self._load(rows[:middle])
+        self._load(rows[middle:])
+
+    def _try(self, rows: Sequence[_Mended]) -> list[tuple[OpenRow, str]]:
+        """Load and close rows; returns those that stay in quarantine, and why."""
+        loading = _Loading(self._connection, self._run, self._days)
+        stay, loaded = [], []
+        with _whole_or_not(self._connection) as cursor:
+            for row, load in rows:
+                if problem := load(loading):
+                    stay.append((row, problem))
+                else:
+                    loaded.append(row.quarantine_id)
+            loading.flush()
+            quarantine.close_rows(cursor, loaded, self._run.run_id)
+        return stay
+
+    def _stays(self, row: OpenRow, reason: str) -> None:
+        self._run.rows_read += 1
+        self._run.rows_quarantined += 1
+        told: list[str] = self._run.detail["still_bad"]
+        if len(told) < MOST_TOLD:
+            where = row.location if row.received_at is None else f"{row.source} {row.location}"
+            told.append(shortened(printable(f"{where}: {reason}"), LONGEST_TOLD))
 
 
-def _edited_rows(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            id_at, raw_at = header.index("quarantine_id"), header.index("raw")
-            for row in filter(None, reader):
-                # Another number of fields: most likely a raw text that lost its quotes.
-                fields = dict(zip(range(len(header)), row, strict=True))
-                yield int(fields[id_at]), fields[raw_at]
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
-    except (ValueError, csv.Error):
-        raise RefusedError(
-            f"{shown(path)}: not an export of the quarantine: it needs the columns "
-            "quarantine_id and raw, one row a line"
-        ) from None
+@contextmanager
+def _whole_or_not(connection: Connection) -> Iterator[Any]:
+    """What is written within is taken back when it raises."""
+    with connection.cursor() as cursor:
+        cursor.execute("savepoint redriven")
+        try:
+            yield cursor
+        except (BadValueError, psycopg2.Error) as error:
+            if not isinstance(error, psycopg2.Error) or cause_of(error) == "row":
+                cursor.execute("rollback to savepoint redriven")
+            raise
+        cursor.execute("release savepoint redriven")
+
+
+def _count_as_known(loading: _Loading) -> None:
+    loading.run.rows_read += 1
+    loading.run.rows_duplicate += 1
+
+
+def _market_row(row: OpenRow, text: str) -> Load:
+    """What was set aside of a market reply: one record, or all of it."""
+    assert row.received_at is not None
+    received_at = row.received_at
+    items = reread(row.source, row.location, received_at, text)
+    if not items:
+        bad("wrong_shape", "there is no record in it")
+    for item in items:
+        if isinstance(item, BadRecord):
+            bad(item.code, item.reason)
+
+    def load(loading: _Loading) -> None:
+        for item in items:
+            loading.market(row.source).take(item, received_at)
+
+    return load

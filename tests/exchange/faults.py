@@ -7,7 +7,8 @@ frames (their `path` is a book, or "" for whichever is next) and by connections 
     gap             a frame is not sent
     duplicate       a frame is sent twice
     reordered_keys  a frame's keys are the other way round, with blanks between them
-    unreadable      half of a frame's text, or `argument`, in its place
+    unreadable      half of a frame's text, or `argument`, in its place, with the frame's own book
+                    and sequence for @book@ and @sequence@
     cut_frame       half of a frame, then the connection is gone
     dead_data       frames are not sent, `ka` is: a gap for as long as it lasts
     cancel_side     every order of a side ("bids" or "asks") is cancelled in one frame

@@ -278,8 +278,16 @@ class StreamServer:
                 document["payload"] = [_turned(entry) for entry in document["payload"]]
                 return [json.dumps(_turned(document))]
             case "unreadable":
-                return [text[: len(text) // 2] if fault.argument is None else fault.argument]
+                half = text[: len(text) // 2]
+                return [half if fault.argument is None else _for(frame, fault.argument)]
         return []
+
+
+def _for(frame: Frame, text: str | bytes) -> str | bytes:
+    """A text with the book and the sequence of a frame in the places for them."""
+    if isinstance(text, bytes):
+        return text
+    return text.replace("@book@", frame.book).replace("@sequence@", str(frame.sequence))
 
 
 def _turned(document: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,14 @@
 """Rows that could not be loaded, each with its reason: set aside, counted, taken out again."""
 
-import csv
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import RefusedError, UsageError
+from loader.warehouse.errors import RefusedError
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
@@ -18,11 +16,13 @@ from loader.warehouse.redaction import KEYS
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import copy_line, storable
 
-EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
 # A file with more bad rows than this is looked at: so many never refuse it, however small it is.
 BAD_ROWS_ALLOWED = 20
 # Of those that make a file refused.
 MOST_REASONS = 3
+# What of them is in memory at a time; a single row may be larger.
+PAGE_ROWS = 1_000
+PAGE_BYTES = 4_000_000
 COPIED = ("run_id", "source", "location", "line_number", "reason_code", "reason", "raw")
 
 
@@ -52,12 +52,24 @@ class OpenRow(NamedTuple):
     """A row in quarantine that no redrive has loaded yet."""
 
     quarantine_id: int
+    run_id: int
     source: str
     location: str
+    line_number: int | None
     reason_code: str
     reason: str
     raw: str
     received_at: datetime | None
+
+
+class ShownRow(NamedTuple):
+    """A row in quarantine for people to see, its texts cut."""
+
+    quarantine_id: int
+    location: str
+    reason_code: str
+    reason: str
+    raw: str
 
 
 def set_aside(
@@ -132,15 +144,38 @@ class QuarantineFile:
         self.close()
 
 
-def open_rows(connection: Connection, limit: int | None = None) -> list[OpenRow]:
-    """The rows still in quarantine, oldest first."""
+def open_pages(connection: Connection, ids: Sequence[int] | None = None) -> Iterator[list[OpenRow]]:
+    """The rows still in quarantine, or those of some ids, oldest first.
+
+    In pages that memory holds, whatever is in the rows; a row closed meanwhile is left out.
+    """
+    after = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                statement(__package__, "open_rows"),
+                {
+                    "after": after, "ids": None if ids is None else list(ids),
+                    "rows": PAGE_ROWS, "bytes": PAGE_BYTES,
+                },
+            )  # fmt: skip
+            page = [OpenRow(*row) for row in cursor]
+        if not page:
+            return
+        yield page
+        after = page[-1].quarantine_id
+
+
+def first_open(connection: Connection, limit: int, longest: int) -> list[ShownRow]:
+    """The first rows still in quarantine, their texts no longer than so many characters."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "select quarantine_id, source, location, reason_code, reason, raw, received_at "
-            "from ops.quarantine where redriven_by is null order by quarantine_id limit %s",
-            (limit,),
+            "select quarantine_id, left(location, %(longest)s), reason_code, "
+            "left(reason, %(longest)s), left(raw, %(longest)s) "
+            "from ops.quarantine where redriven_by is null order by quarantine_id limit %(limit)s",
+            {"limit": limit, "longest": longest},
         )
-        return [OpenRow(*row) for row in cursor]
+        return [ShownRow(*row) for row in cursor]
 
 
 def count_open(connection: Connection, sources: Sequence[str] | None = None) -> int:
@@ -155,20 +190,9 @@ def count_open(connection: Connection, sources: Sequence[str] | None = None) -> 
     return int(rows)
 
 
-def close_row(cursor: Any, quarantine_id: int, run_id: int) -> None:
-    """Take a row out: the run has loaded it, or found that it is loaded."""
+def close_rows(cursor: Any, ids: Sequence[int], run_id: int) -> None:
+    """Take rows out: the run has loaded them, or found that they are loaded."""
     cursor.execute(
-        "update ops.quarantine set redriven_by = %s where quarantine_id = %s",
-        (run_id, quarantine_id),
+        "update ops.quarantine set redriven_by = %s where quarantine_id = any(%s)",
+        (run_id, list(ids)),
     )
-
-
-def export_rows(rows: Sequence[OpenRow], path: Path) -> None:
-    """Write open rows as CSV, for somebody to edit the column `raw` and redrive the file."""
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(EXPORTED)
-            writer.writerows(row[: len(EXPORTED)] for row in rows)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None

@@ -15,7 +15,8 @@ import pytest
 from loader.market import recording
 from loader.market import rows as market_rows
 from loader.market.recording import replay
-from loader.operations.redrive import export_rows, redrive
+from loader.operations.edited import export_rows
+from loader.operations.redrive import redrive
 from loader.warehouse.errors import AlreadyRunningError, RefusedError, TransientError, UsageError
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.runs import single_flight

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from loader.operations.redrive import export_rows, redrive
+from loader.operations.edited import export_rows
+from loader.operations.redrive import redrive
 from loader.snapshots.load import load_snapshots
 from loader.warehouse.errors import RefusedError
 from tests.conftest import Warehouse
