@@ -89,10 +89,15 @@ def channels(**addresses: str | list[str]) -> dict[str, str]:
     return {"WAREHOUSE_ALERT_CHANNELS": json.dumps(addresses)}
 
 
-def send(hook: Receiver, *, fails: int = 0) -> None:
-    """As `loader alerts` does, to one address."""
+def tell(hook: Receiver) -> None:
+    """From now on, whatever is told is told to one address."""
     os.environ.update(channels(default=hook.address()))
     get_settings.cache_clear()
+
+
+def send(hook: Receiver, *, fails: int = 0) -> None:
+    """As `loader alerts` does, to one address."""
+    tell(hook)
     _, tally = deliver()
     assert tally.failed == fails
 

@@ -8,6 +8,7 @@ that is its stdin is closed then, however the parent came to its end.
 
 import gc
 import os
+import sys
 import threading
 from functools import partial
 
@@ -34,9 +35,10 @@ def main() -> None:
     psycopg2.connect = partial(psycopg2.connect, connection_factory=DbtConnection)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
-    from dbt.cli.main import cli  # noqa: PLC0415 (it takes seconds, in which the parent may end)
+    # It takes seconds, in which the parent may end.
+    from loader.operations.dbt_runner import run  # noqa: PLC0415
 
-    cli(prog_name="dbt")
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -288,7 +288,8 @@ def _respool(running: Daemon, case: Case) -> None:
     running.kill()
     [spool] = [path for path in Path(running.place.directory, "spool").iterdir() if path.is_file()]
     first = datetime.fromtimestamp(math.ceil(time.time()), UTC)
-    lines = [_second(first + n * SECOND).encode() for n in range(3)]
+    [(warehouse,)] = running.place.rows("select cast(warehouse_id as text) from ops.warehouse")
+    lines = [_second(first + n * SECOND).encode(warehouse) for n in range(3)]
     change: Callable[[bytes], bytes] = case.what
     lines[1] = change(lines[1])
     with spool.open("ab") as file:
