@@ -16,9 +16,7 @@ columns:
 parameters:
   from: {like: from_day, unset: 89 days before to}
   to: {like: to_day, unset: the latest day with a deposit or withdrawal}
-  currency:
-    like: currency
-    default: mxn
+  currency: {like: currency, default: mxn}
   status: status
 */
 with
