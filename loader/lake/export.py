@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.lake.layouts import Format, Layout, window_start
 from loader.warehouse.errors import TransientError, UsageError
-from loader.warehouse.ledger import cursors
+from loader.warehouse.ledger import cursors, monitored
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect, transaction
 from loader.warehouse.postgres.copy import copy_out
@@ -44,7 +44,9 @@ WIDEST_SPREAD = "1e26"
 
 # The raw tables that quotes come from, and the jobs that write to them as time goes by.
 QUOTE_TABLES = ("bitso_tickers", "bitso_order_books", "spread_observations")
-QUOTE_JOBS = ["tickers", "order-books", "stream"]
+QUOTE_JOBS = ["tickers", "order-books"]
+# It writes each second as time goes by, or keeps it in its spool until it can.
+STREAM = "stream"
 # A run that has been open for longer is taken for dead.
 LONGEST_RUN = timedelta(hours=1)
 
@@ -235,14 +237,18 @@ def _settled_until(
     limits.append((window_start(now), "the window is not over yet"))
     with transaction(connection) as cursor:
         cursor.execute(
-            "select min(coalesce(monitored_until, started_at)) "
-            "from ops.runs left join ops.monitored using (run_id) "
+            "select min(started_at) from ops.runs "
             "where status = 'running' and job = any(%s) and started_at > %s",
             (QUOTE_JOBS, now - LONGEST_RUN),
         )
         [(moment,)] = cursor.fetchall()
         if moment is not None:
             limits.append((window_start(moment), "a run that may write to it is under way"))
+        # However long ago: a stream that did not come to its end may have more in its spool. Only the
+        # start of the next one brings that, or accounts for it.
+        if (seen := monitored.last_watched(cursor, STREAM)) and not seen.is_stopped:
+            why = f"the stream has no seconds after {seen.until.isoformat()} yet: is it running?"
+            limits.append((window_start(seen.until), why))
         for table in QUOTE_TABLES:
             cursor.execute(
                 f"select min(received_at) from raw.{table} where received_at >= %s and run_id > "

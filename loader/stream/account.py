@@ -94,6 +94,9 @@ class StreamAccount:
             if last := monitored.last_watched(cursor, FEED):
                 self.until, self._last_run = last.until, last.run_id
                 self._last_books, self._is_stopped = last.books, last.is_stopped
+                if last.is_stopped:
+                    # From now on there may be seconds that are not here yet.
+                    monitored.mark_stopped(cursor, last.run_id, is_stopped=False)
 
     def reread(self) -> "StreamAccount":
         """The account as it is in Postgres, after an error on a connection that lives."""
@@ -101,15 +104,18 @@ class StreamAccount:
 
     def write(self, lines: Iterable[Second | Stop | Damage]) -> None:
         """Write seconds in their order, where they stop, and what was to be one and is none."""
+        told = []
         with transaction(self._connection) as cursor:
             for line in lines:
                 if isinstance(line, Stop):
                     self._stop(cursor, line)
                 elif isinstance(line, Damage):
-                    self._set_aside(cursor, line)
+                    told.append(self._set_aside(cursor, line))
                 elif self.until is None or line.until > self.until:
                     self._take(cursor, line)
             self._flush(cursor)
+        if told:
+            log.warning("%s (%d places in all)", told[0], len(told))
 
     def _take(self, cursor: Any, second: Second) -> None:
         if self.until is not None:
@@ -238,14 +244,14 @@ class StreamAccount:
         run.quarantined += len(run.bad)
         run.bad.clear()
 
-    def _set_aside(self, cursor: Any, damage: Damage) -> None:
-        """Lines of the spool, in a run of their own: of which seconds they were is not known."""
+    def _set_aside(self, cursor: Any, damage: Damage) -> str:
+        """Lines of the spool, in a run of their own, for of which seconds they were is not known."""
         reason = f"{damage.lines} lines of the spool say nothing: {damage.reason}"
         row = SetAside("spool", "unreadable_line", reason, readable(damage.raw))
         run_id = finished_run(cursor, JOB)
         monitored.count_rows(cursor, run_id, 0, set_aside(cursor, run_id, frames.SOURCE, [row]))
         self._damaged_lines += damage.lines
-        log.warning("%s", reason)
+        return reason
 
 
 def _records(samples: Iterable[tuple[datetime, Sample]]) -> Iterator[Record]:

@@ -119,6 +119,8 @@ def decode(line: bytes, warehouse: str) -> Second | Stop:
     """
     try:
         data = json.loads(line.decode("ascii"))
+        if "warehouse" not in data:
+            raise UnreadableLineError("it names no warehouse, as those of an older version")
         if data["warehouse"] != warehouse:
             raise OtherWarehouseError("it is for another warehouse")
         return Stop(_moment(data["stop"])) if "stop" in data else _second(data)

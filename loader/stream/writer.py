@@ -39,7 +39,7 @@ TOO_LONG = "they are too long to be kept"
 # Of lines that cannot be taken, so much of the first is kept.
 MOST_KEPT_BYTES = 64 << 10
 # Seconds that wait for the spool's disk. Of more, only that they were there is kept in memory.
-MOST_QUEUED = 60
+MOST_QUEUED = 600
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +203,11 @@ class SpoolWriter:
         self._warehouse = warehouse
         if self._started.is_set():
             return
+        # The first line that can be read tells whose it is.
         for line in self._spool.peek():
             try:
                 decode(line.text, warehouse)
+                return
             except OtherWarehouseError:
                 raise TerminalError(
                     f"{self._spool.path} holds seconds of another warehouse: name another "

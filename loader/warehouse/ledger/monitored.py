@@ -156,12 +156,10 @@ def _merge(cursor: Any, watch: Watch) -> None:
     )
 
 
-def mark_stopped(cursor: Any, run_id: int) -> None:
-    """Take note that the daemon stopped on purpose after this run."""
-    cursor.execute(
-        "update ops.runs set detail = detail || '{\"stopped\": true}' where run_id = %s",
-        (run_id,),
-    )
+def mark_stopped(cursor: Any, run_id: int, *, is_stopped: bool = True) -> None:
+    """Take note that the daemon stopped on purpose after this run, or that it goes on."""
+    changed = "detail || '{\"stopped\": true}'" if is_stopped else "detail - 'stopped'"
+    cursor.execute(f"update ops.runs set detail = {changed} where run_id = %s", (run_id,))
 
 
 def write_gaps(cursor: Any, run_id: int, feed: str, gaps: Iterable[Gap]) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +14,12 @@ import pytest
 from loader.lake.export import export_lake
 from loader.lake.layouts import PRESETS, Format, layout_of
 from loader.lake.load import import_lake
+from loader.stream.account import StreamAccount
+from loader.stream.seconds import Second, Stop, Why
+from loader.warehouse.clock import SECOND
 from loader.warehouse.errors import TransientError, UsageError
+from loader.warehouse.ledger.runs import single_flight
+from loader.warehouse.postgres.connection import connect
 from tests import market
 from tests.conftest import Server, Warehouse
 
@@ -181,3 +186,52 @@ def refusing() -> Iterator[str]:
             yield f"127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+# ------------------------------------------------------------ seconds that are still in a spool
+
+
+@contextmanager
+def stream_seen_until(warehouse: Warehouse, until: datetime) -> Iterator[StreamAccount]:
+    """A stream whose last second in Postgres is that, and what it does next; it is forgotten."""
+    books = ("btc_mxn",)
+    first = Second.missed(until - SECOND, until, books, Why("starting"))
+    with (
+        closing(connect("loader")) as connection,
+        single_flight(connection, "stream", keeps_rows=True),
+    ):
+        account = StreamAccount(connection)
+        account.write([first])
+        yield account
+    for table in ("gaps", "monitored", "monitored_time"):
+        warehouse.rows(f"delete from ops.{table} where feed = 'stream'")
+    warehouse.rows("delete from ops.runs where job = 'stream'")
+
+
+def test_seconds_that_may_be_in_a_spool_are_waited_for_however_long(
+    source: Warehouse, tmp_path: Path
+) -> None:
+    seen = datetime(2026, 11, 1, 23, 47, 12, tzinfo=UTC)
+    layout = layout_of("book")
+
+    def exported() -> tuple[str, str]:
+        run = export_lake(str(tmp_path), layout, "csv", now=LATER)
+        return run.detail["until"], run.detail["why"]
+
+    waits = (
+        "2026-11-01T23:40:00+00:00",
+        "the stream has no seconds after 2026-11-01T23:47:12+00:00 yet: is it running?",
+    )
+    is_over = (LATER.isoformat(), "the window is not over yet")
+    with stream_seen_until(source, seen) as account:
+        assert exported() == waits
+        # Killed: nothing says whether its spool is empty.
+        source.rows("update ops.runs set started_at = '2026-11-01' where job = 'stream'")
+        assert exported() == waits
+        # It ends on purpose: all that it saw is here.
+        account.write([Stop(seen)])
+        assert exported() == is_over
+        source.rows("delete from ops.cursors")
+        # Another one begins, and has not written yet.
+        account.reread()
+        assert exported() == waits

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from psycopg2.extensions import connection as Connection
 from loader.stream.account import JOB, StreamAccount
 from loader.stream.daemon import Options, Stream
 from loader.stream.frames import BadFrame
-from loader.stream.seconds import Sample, Second, Stop, Why, decode
+from loader.stream.seconds import Second, Stop, Why, decode
 from loader.stream.spool import Spool
 from loader.stream.writer import SpoolWriter
 from loader.warehouse.clock import SECOND
@@ -30,29 +30,20 @@ from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import connect
 from tests.clocks import SteppedClock
 from tests.conftest import BIN, Server, Warehouse
+from tests.spooled import (
+    BOOKS,
+    NOON,
+    at,
+    away,
+    gaps,
+    id_of,
+    is_in_the_spool,
+    loader_connection,
+    second,
+    writer,
+)
 from tests.waiting import LAST_RESORT_SECONDS, end_of, wait_for, wait_on_loop
 from tests.watch import assert_exact
-
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-BOOKS = ("btc_mxn", "usd_mxn")
-PAYLOAD = '{"bids":[["1.5","2"]],"asks":[],"note":"a, \\"b\\" \\\\ c"}'
-
-Interval = tuple[str, int, int, str]
-
-
-def at(second: float) -> datetime:
-    return NOON + second * SECOND
-
-
-def second(number: int, *missing: str, cause: Any = "resync", books: Any = BOOKS) -> Second:
-    """One second of some books, each observed or missing."""
-    samples = (
-        Sample(book, 4_520_986_709 + number, "1.5", None, PAYLOAD)
-        for book in books
-        if book not in missing
-    )
-    gaps = {book: Why(cause) for book in missing}
-    return Second(at(number), at(number + 1), books, gaps, tuple(samples))
 
 
 @contextmanager
@@ -63,15 +54,6 @@ def ledger() -> Iterator[StreamAccount]:
         single_flight(connection, JOB, keeps_rows=True),
     ):
         yield StreamAccount(connection)
-
-
-def gaps(warehouse: Warehouse) -> list[Interval]:
-    return [
-        (book, round((start - NOON) / SECOND), round((until - NOON) / SECOND), cause)
-        for book, start, until, cause in warehouse.rows(
-            "select book, gap_from, gap_until, cause from ops.gaps order by book, gap_from"
-        )
-    ]
 
 
 def runs(warehouse: Warehouse) -> list[tuple[Any, ...]]:
@@ -226,50 +208,11 @@ def test_a_bad_frame_is_in_quarantine_and_settled_by_a_redrive(warehouse: Wareho
            (BadFrame("", "not_json", "why", "\x00\u2028\r\n"),)),
 ])  # fmt: skip
 def test_a_line_of_the_spool_says_it_all(line: Second | Stop) -> None:
-    assert b"\n" not in line.encode()
-    assert decode(line.encode()) == line
+    assert b"\n" not in line.encode("an-id")
+    assert decode(line.encode("an-id"), "an-id") == line
 
 
 # ---------------------------------------------------------------------- writer
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Path:
-    return tmp_path / "spool.jsonl"
-
-
-def loader_connection() -> Connection:
-    return connect("loader")
-
-
-@contextmanager
-def writer(
-    spool: Path, most_bytes: int = 1 << 20, connect: Callable[[], Connection] = loader_connection
-) -> Iterator[SpoolWriter]:
-    """A writer until it has written everything."""
-    writer = SpoolWriter(Spool(spool, most_bytes), connect)
-    writer.start()
-    yield writer
-    assert writer.stop(LAST_RESORT_SECONDS)
-
-
-def is_in_the_spool(spool: Path, number: int) -> bool:
-    return b'"at":%d' % at(number).timestamp() in spool.read_bytes()
-
-
-@contextmanager
-def away(server: Server, warehouse: Warehouse) -> Iterator[None]:
-    """Postgres throws everybody out and lets nobody in."""
-    name = warehouse.where.db
-    with closing(server.admin()) as admin, admin.cursor() as cursor:
-        cursor.execute(f'alter database "{name}" allow_connections false')
-        cursor.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,)
-        )
-        try:
-            yield
-        finally:
-            cursor.execute(f'alter database "{name}" allow_connections true')
 
 
 def test_an_outage_loses_and_doubles_nothing(
@@ -319,7 +262,7 @@ def test_past_the_bound_the_account_says_what_was_dropped(
 
 
 def test_what_a_killed_process_left_is_loaded(warehouse: Warehouse, spool: Path) -> None:
-    lines = [second(number).encode() for number in range(4)]
+    lines = [second(number).encode(id_of(warehouse)) for number in range(4)]
     with ledger() as account:
         account.write([second(0), second(1)])
     spool.write_bytes(b"\n".join([*lines, lines[-1][:20]]))
@@ -328,7 +271,10 @@ def test_what_a_killed_process_left_is_loaded(warehouse: Warehouse, spool: Path)
         writing.put(second(7))
     assert spool.stat().st_size == 0
     assert gaps(warehouse) == [
-        (book, *gap) for book in BOOKS for gap in ((4, 5, "killed"), (5, 7, "not_running"))
+        (book, *gap)
+        for book in BOOKS
+        # the line that the process died with, its end, and the time until the next one
+        for gap in ((4, 5, "database"), (5, 6, "killed"), (6, 7, "not_running"))
     ]
     assert_exact(warehouse)
 
@@ -390,21 +336,6 @@ def test_commits_whose_outcome_is_unknown_are_read_back(
     assert warehouse.rows("select count(*) from raw.bitso_order_books") == [(133,)]
 
 
-def test_what_postgres_cannot_hold_does_not_stop_the_rest(
-    warehouse: Warehouse, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
-    one = second(1)
-    spoilt = Second(one.at, one.until, one.books, {}, (
-        one.samples[0], one.samples[1]._replace(payload='"\\u0000"'),
-    ))  # fmt: skip
-    with writer(spool) as writing:
-        for each in (second(0), spoilt, second(2)):
-            writing.put(each)
-    assert gaps(warehouse) == [(book, 1, 2, "database") for book in BOOKS]
-    assert_exact(warehouse)
-
-
 def test_a_second_one_is_refused_by_the_spool_and_by_the_lock(
     warehouse: Warehouse, spool: Path, tmp_path: Path
 ) -> None:
@@ -423,10 +354,11 @@ def test_no_start_without_postgres(spool: Path) -> None:
     def unreachable() -> NoReturn:
         raise TransientError("cannot connect to nowhere")
 
-    spool.write_bytes(second(0).encode() + b"\n")
+    line = second(0).encode("an-id") + b"\n"
+    spool.write_bytes(line)
     with pytest.raises(TransientError, match="nowhere"):
         SpoolWriter(Spool(spool), unreachable).start()
-    assert spool.read_bytes() == second(0).encode() + b"\n"
+    assert spool.read_bytes() == line
 
 
 # ---------------------------------------------------------------------- daemon

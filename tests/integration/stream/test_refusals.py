@@ -1,0 +1,165 @@
+"""What Postgres refuses: a row is set aside, what is of the database waits, and says so."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from loader.market.rows import RawFeed
+from loader.stream.word import word_left
+from tests.conftest import Warehouse
+from tests.spooled import (
+    gaps,
+    id_of,
+    is_in_the_spool,
+    loader_connection,
+    second,
+    with_payload,
+    write_lines,
+    writer,
+)
+from tests.waiting import wait_for
+from tests.watch import assert_exact
+
+NO_JSON = '"\\u0000"'
+
+
+def test_of_many_rows_the_bad_ones_alone_are_set_aside(warehouse: Warehouse, spool: Path) -> None:
+    own, bad = id_of(warehouse), {("btc_mxn", 7), ("usd_mxn", 7), ("usd_mxn", 31)}
+    lines = []
+    for number in range(64):
+        one = second(number)
+        for book, of in bad:
+            one = with_payload(one, book, NO_JSON) if of == number else one
+        lines.append(one.encode(own))
+    write_lines(spool, lines)
+    copying = mock.patch.object(RawFeed, "copy", autospec=True, side_effect=RawFeed.copy)
+    with copying as tries, writer(spool):
+        wait_for(lambda: not spool.stat().st_size, "an empty spool")
+    assert set(gaps(warehouse)) == {(book, of, of + 1, "database") for book, of in bad}
+    assert_exact(warehouse)
+    assert warehouse.rows(
+        "select location, reason_code, raw, count(*) from ops.quarantine group by 1, 2, 3 "
+        "order by 1"
+    ) == [("btc_mxn", "not_storable", NO_JSON, 1), ("usd_mxn", "not_storable", NO_JSON, 2)]
+    # Halving, and not one by one.
+    assert tries.call_count < 50
+
+
+def test_a_second_that_postgres_takes_in_no_part_is_set_aside_whole(
+    warehouse: Warehouse, spool: Path
+) -> None:
+    own = id_of(warehouse)
+    warehouse.rows("alter table ops.gaps add constraint moody check (cause <> 'stale')")
+    lines = [second(number, "usd_mxn", cause="stale" if number == 9 else "resync").encode(own)
+             for number in range(20)]  # fmt: skip
+    write_lines(spool, lines)
+    with writer(spool):
+        wait_for(lambda: not spool.stat().st_size, "an empty spool")
+    assert ("btc_mxn", 9, 10, "database") in gaps(warehouse)
+    assert_exact(warehouse)
+    [(reason, raw)] = warehouse.rows("select reason, raw from ops.quarantine")
+    assert "Postgres cannot hold it" in reason
+    assert raw.encode() == lines[9]
+
+
+REFUSAL = """
+create function ops.refuse() returns trigger language plpgsql as
+$$ begin raise exception 'No space left on device' using errcode = '53100'; end $$;
+create trigger refuse before insert or update on ops.{table}
+for each statement execute function ops.refuse();
+"""
+
+
+@contextmanager
+def refusing(warehouse: Warehouse, statement: str, undo: str) -> Iterator[None]:
+    warehouse.rows(statement)
+    try:
+        yield
+    finally:
+        warehouse.rows(undo)
+
+
+# How it begins, how it ends, and what is said of it.
+KINDS = {
+    "privilege": (
+        "revoke insert on raw.bitso_order_books from warehouse_loader",
+        "grant insert on raw.bitso_order_books to warehouse_loader",
+        "permission denied for table bitso_order_books: `loader init` gives the rights back",
+    ),
+    "relation": (
+        "alter table ops.gaps rename to gone", "alter table ops.gone rename to gaps",
+        "run `loader init`",
+    ),
+    "disk": (
+        REFUSAL.format(table="monitored"),
+        "drop trigger refuse on ops.monitored; drop function ops.refuse()",
+        "No space left on device",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_of_the_database_waits_in_the_spool_and_is_told(
+    warehouse: Warehouse,
+    tmp_path: Path,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("loader.stream.writer.LONGEST_RETRY_SECONDS", 0.01)
+    spool = tmp_path / f"{warehouse.where.db}.jsonl"
+    statement, undo, said = KINDS[kind]
+    connections = 0
+
+    def connecting() -> Any:
+        nonlocal connections
+        connections += 1
+        return loader_connection()
+
+    with writer(spool, connect=connecting) as writing:
+        writing.put(second(0))
+        wait_for(lambda: not is_in_the_spool(spool, 0), "an empty spool")
+        with refusing(warehouse, statement, undo):
+            for number in range(1, 5):
+                writing.put(second(number, "usd_mxn"))
+            before = connections
+            wait_for(lambda: connections > before + 5, "more tries")
+            assert is_in_the_spool(spool, 4)
+            word = word_left(spool) or ""
+            assert said in word
+            status = warehouse.call(
+                "loader", "status", "stream", WAREHOUSE_STREAM_SPOOL_DIR=str(tmp_path)
+            )
+            assert said.split()[0] in status.stdout
+        wait_for(lambda: not is_in_the_spool(spool, 4), "an empty spool")
+    assert_exact(warehouse)
+    assert warehouse.rows("select count(*) from raw.bitso_order_books") == [(6,)]
+    assert warehouse.rows("select count(*) from ops.quarantine") == [(0,)]
+    assert word_left(spool) is None
+    # Told when it came, and not with each try.
+    assert caplog.text.count(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "code", "said"),
+    [
+        ("revoke update on ops.runs from warehouse_loader", 1, "permission denied for table runs"),
+        ("drop table ops.warehouse", 1, "run `loader init`"),
+        ("alter table ops.monitored rename to gone", 1, "run `loader init`"),
+        (REFUSAL.format(table="runs"), 75, "No space left"),
+        ("alter database {db} set default_transaction_read_only = on", 75, "read-only"),
+    ],
+    ids=["privilege", "not migrated", "relation", "disk", "read only"],
+)
+def test_a_start_that_is_refused_says_who_can_help(
+    warehouse: Warehouse, tmp_path: Path, statement: str, code: int, said: str
+) -> None:
+    warehouse.rows(statement.replace("{db}", warehouse.where.db))
+    done = warehouse.call("loader", "stream", WAREHOUSE_STREAM_SPOOL_DIR=str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+    assert said in done.stderr
