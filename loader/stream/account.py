@@ -245,7 +245,7 @@ class StreamAccount:
         run.bad.clear()
 
     def _set_aside(self, cursor: Any, damage: Damage) -> str:
-        """Lines of the spool, in a run of their own, for of which seconds they were is not known."""
+        """Lines of the spool, in a run of their own: nobody knows which seconds they were."""
         reason = f"{damage.lines} lines of the spool say nothing: {damage.reason}"
         row = SetAside("spool", "unreadable_line", reason, readable(damage.raw))
         run_id = finished_run(cursor, JOB)

@@ -26,7 +26,7 @@ from loader.stream.frames import (
     subscription,
 )
 from loader.stream.order_book import Diff
-from loader.stream.told import shown_text, told
+from loader.stream.told import from_outside, shown_text, told
 from loader.stream.tracked_book import TrackedBook
 from loader.warehouse.clock import AsyncClock
 from loader.warehouse.values import BadValueError
@@ -137,17 +137,7 @@ class FrameSocket:
     async def _connect(self) -> str:
         """Be connected for as long as it goes well; returns why it ended."""
         try:
-            socket = await open_socket(
-                self._url,
-                # The exchange sends its own keep-alives, and compression gains little on such short
-                # frames.
-                ping_interval=None,
-                compression=None,
-                open_timeout=HANDSHAKE_SECONDS,
-                close_timeout=1,
-                max_size=LONGEST_FRAME_BYTES,
-                logger=_unheard,
-            )
+            socket = await self._open()
             try:
                 self._socket = socket
                 self._has_tried = True
@@ -160,11 +150,29 @@ class FrameSocket:
             return str(error)
         except ConnectionClosed as error:
             return f"the connection was closed: {_closed(error)}"
-        except InvalidStatus as error:
-            return f"the connection was refused: HTTP {error.response.status_code}"
         except Exception as error:  # noqa: BLE001 - the next connection may be better
-            return f"no connection: {told(error)}"
+            return told(error)
         return "the connection was closed"
+
+    async def _open(self) -> ClientConnection:
+        try:
+            return await open_socket(
+                self._url,
+                # The exchange sends its own keep-alives, and compression gains little on such short
+                # frames.
+                ping_interval=None,
+                compression=None,
+                open_timeout=HANDSHAKE_SECONDS,
+                close_timeout=1,
+                max_size=LONGEST_FRAME_BYTES,
+                logger=_unheard,
+            )
+        except InvalidStatus as error:
+            code = error.response.status_code
+            raise _LeaveError(f"the connection was refused: HTTP {code}") from None
+        except Exception as error:  # noqa: BLE001 - it fails in many ways
+            # A redirect may lead the library to an address that it cannot read.
+            raise _LeaveError(f"no connection: {from_outside(error)}") from None
 
     async def _converse(self, socket: ClientConnection) -> None:
         works = {

@@ -14,12 +14,17 @@ LONGEST_CHARACTERS = 200
 _FROM_OUTSIDE = (WarehouseError, BadValueError, OSError, EOFError, WebSocketException)
 
 
-def told(error: BaseException) -> str:
-    """What went wrong, on one line, cut and escaped; of a fault of this program also where."""
+def from_outside(error: BaseException) -> str:
+    """What went wrong out there, on one line, cut and escaped."""
     if isinstance(error, InvalidProxy):
         # Its text quotes the address, and that may hold a password.
         return "the proxy that the environment names cannot be used"
-    said = shown_text(str(error)) or type(error).__name__
+    return shown_text(str(error)) or type(error).__name__
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, on one line, cut and escaped; of a fault of this program also where."""
+    said = from_outside(error)
     if isinstance(error, _FROM_OUTSIDE):
         return said
     places = traceback.extract_tb(error.__traceback__)
