@@ -1,6 +1,7 @@
 """`make soak`: the daemon, all books, a real clock; ten minutes without a fault, ten with many.
 
 No part of `make ci`. The exchange is the simulator, in this process; its rate limit is Bitso's.
+SOAK_SECONDS=30 tries whether all of it works.
 """
 
 import os
@@ -12,28 +13,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import market
 from tests.conftest import BIN, Warehouse
+from tests.exchange.hostile import NAMELESS_FRAMES, hostile_frames
 from tests.exchange.market import BOOKS
 from tests.exchange.server import Simulator
 from tests.waiting import LAST_RESORT_SECONDS, wait_for
 from tests.watch import assert_equal_to_the_simulators, assert_exact
 
-SECONDS = 600
+SECONDS = int(os.environ.get("SOAK_SECONDS", "600"))
 FRAMES_PER_SECOND = 250
 DEPTH = 10
 TESTS = ("every_expected_second_is_observed_or_missing", "no_second_is_observed_twice")
 # What may befall a book, and what a connection, with how often it comes: 54 snapshots take more
 # than a minute, and somebody should be in step now and then.
+# Frames that nobody should send, and a Postgres that takes nothing until somebody mends it.
+HOSTILE, REFUSAL = "hostile", "refusal"
 FAULTS: list[tuple[int, dict[str, Any]]] = [
     (60, {"name": "gap"}),
     (30, {"name": "duplicate"}),
     (30, {"name": "reordered_keys"}),
     (30, {"name": "unreadable"}),
+    (60, {"name": HOSTILE}),
+    (8, {"name": REFUSAL}),
     (20, {"name": "cancel_side", "argument": "bids"}),
     (20, {"name": "old_snapshot", "path": "order_book", "argument": 40}),
     (8, {"name": "slow", "path": "order_book", "argument": 3}),
@@ -47,8 +54,15 @@ FAULTS: list[tuple[int, dict[str, Any]]] = [
     (1, {"name": "close", "path": ""}),
     (1, {"name": "refuse", "path": "", "argument": 429}),
 ]
+REFUSALS = (
+    (
+        "revoke insert on raw.bitso_order_books from warehouse_loader",
+        "grant insert on raw.bitso_order_books to warehouse_loader",
+    ),
+    ("alter table ops.gaps rename to gone", "alter table ops.gone rename to gaps"),
+)
 
-pytestmark = pytest.mark.timeout(3 * SECONDS)
+pytestmark = pytest.mark.timeout(3 * SECONDS + 1800)
 
 
 @pytest.fixture
@@ -82,13 +96,37 @@ def streaming(
         process.wait()
 
 
-def torment(simulator: Simulator, chance: random.Random, seconds: float) -> None:
+def torment(
+    warehouse: Warehouse, simulator: Simulator, chance: random.Random, seconds: float
+) -> None:
     """A fault every three seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         [(_, fault)] = chance.choices(FAULTS, [often for often, _ in FAULTS])
-        simulator.faults.add(**{"path": chance.choice(list(BOOKS)), "times": 1, **fault})
+        book = chance.choice(list(BOOKS))
+        if fault["name"] == REFUSAL:
+            refuse(warehouse, chance)
+        elif fault["name"] == HOSTILE:
+            frame = chance.choice(hostile_frames(book) + NAMELESS_FRAMES)
+            simulator.faults.add("unreadable", book, times=1, argument=frame)
+        else:
+            simulator.faults.add(**{"path": book, "times": 1, **fault})
         time.sleep(3)
+
+
+def refuse(warehouse: Warehouse, chance: random.Random) -> None:
+    """Have Postgres refuse all for a while."""
+    begin, end = chance.choice(REFUSALS)
+    warehouse.rows(begin)
+    time.sleep(chance.uniform(2, 15))
+    warehouse.rows(end)
+
+
+def damage(spool: Path, chance: random.Random) -> None:
+    """What a lost power leaves at the end of a file, and what was never a line."""
+    left = spool.read_bytes()
+    whatever = chance.choice((b"\0" * 4096, b"{}\n", chance.randbytes(999) + b"\n", left[:500]))
+    spool.write_bytes(left[: chance.choice((None, -100))] + whatever)
 
 
 def until_in_step(warehouse: Warehouse) -> datetime:
@@ -144,10 +182,12 @@ def test_with_a_fault_every_few_seconds_every_second_is_accounted_for(
     lives = 0
     while (left := end - time.monotonic()) > 0:
         lives += 1
-        life = min(left, chance.uniform(60, 240))
+        life = min(left, chance.uniform(SECONDS / 10, SECONDS / 2.5))
         with streaming(warehouse, simulator, is_killed=life < left) as process:
-            torment(simulator, chance, life)
+            torment(warehouse, simulator, chance, life)
             assert process.poll() is None
+        if life < left:
+            damage(warehouse.directory / "spool" / f"{warehouse.where.db}.jsonl", chance)
         time.sleep(chance.uniform(0, 5))
     assert_exact(warehouse)
     assert_equal_to_the_simulators(warehouse, simulator, DEPTH)
