@@ -244,8 +244,8 @@ def _settled_until(
         [(moment,)] = cursor.fetchall()
         if moment is not None:
             limits.append((window_start(moment), "a run that may write to it is under way"))
-        # However long ago: a stream that did not come to its end may have more in its spool. Only the
-        # start of the next one brings that, or accounts for it.
+        # However long ago: a stream that did not come to its end may have more in its spool. Only
+        # the start of the next one brings that, or accounts for it.
         if (seen := monitored.last_watched(cursor, STREAM)) and not seen.is_stopped:
             why = f"the stream has no seconds after {seen.until.isoformat()} yet: is it running?"
             limits.append((window_start(seen.until), why))
