@@ -97,7 +97,7 @@ KINDS = {
     "disk": (
         REFUSAL.format(table="monitored"),
         "drop trigger refuse on ops.monitored; drop function ops.refuse()",
-        "No space left on device",
+        "No space left on device: make room where Postgres keeps its data",
     ),
 }  # fmt: skip
 
