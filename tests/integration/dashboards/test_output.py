@@ -13,7 +13,7 @@ import pytest
 
 from dashboards import answers, export
 from dashboards.questions import load_questions
-from loader.warehouse.errors import TerminalError, WarehouseError
+from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.postgres.connection import connect
 from tests.conftest import BIN, Warehouse
 
@@ -178,7 +178,7 @@ def test_values_are_bound_not_pasted(marts: Warehouse) -> None:
 
 def test_the_session_can_only_read(marts: Warehouse) -> None:
     for statement in ("create table marts.x ()", "delete from marts.user_logins"):
-        with pytest.raises(WarehouseError, match="read-only"), answers.reading() as connection:
+        with pytest.raises(TransientError, match="read-only"), answers.reading() as connection:
             connection.cursor().execute(statement)
     with (
         pytest.raises(TerminalError, match="permission denied"),
