@@ -1,6 +1,7 @@
 """What both command lines have in common: errors of one line, and exit codes."""
 
 import errno
+import logging
 import os
 import sys
 from typing import Any
@@ -22,6 +23,8 @@ class CommandGroup(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line; never returns on an error."""
         signals.listen()
+        # Of an odd header it logs a traceback; what is wrong with a reply we say ourselves.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)
         code: Any
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
