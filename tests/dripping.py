@@ -79,7 +79,7 @@ WAYS: dict[str, Way] = {
     "says nothing": _says_nothing,
     "drips its status": _drips(b"HTTP/1.1 ", b"0"),
     "drips a header": _drips(OK + b"X: "),
-    "drips headers": _drips(OK, b"\r\nX: "),
+    "drips headers": _drips(OK, b"X: y\r\n"),
     "goes on to say continue": _drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "says continue without a pause": _pours(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "drips headers of a continue": _drips(b"HTTP/1.1 100 Continue\r\nX: "),

@@ -109,6 +109,8 @@ def _log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLine("%(message)s"))
     logging.basicConfig(handlers=[handler])
+    # Of an odd header it logs a traceback; what is wrong with a reply we say ourselves.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
 
 
 def _in_our_words(error: Exception) -> WarehouseError | None:

@@ -13,8 +13,9 @@ from functools import lru_cache
 from urllib.parse import quote
 
 MARK = "***"
-# A shorter one would be found in harmless words.
+# A shorter one would be found in harmless words, and so would a short word.
 SHORTEST = 6
+SHORTEST_OF_LETTERS = 8
 # Base64 writes three bytes as four characters: a secret begins at any of the three.
 _ALIGNMENTS = range(3)
 
@@ -28,9 +29,7 @@ class Secrets:
     def remember(self, owner: str, secrets: Iterable[str]) -> None:
         """Know what an owner has for secrets from now on, in place of those it had before."""
         # The longest first: it may begin with another.
-        self._known[owner] = tuple(
-            sorted((one for one in secrets if len(one) >= SHORTEST), key=len, reverse=True)
-        )
+        self._known[owner] = tuple(sorted(filter(_is_no_word, secrets), key=len, reverse=True))
 
     def are_in(self, text: str) -> bool:
         """Whether a text holds one of them, in any spelling."""
@@ -57,6 +56,10 @@ PASSWORDS = Secrets()
 def redacted(text: str) -> str:
     """A text without any key or password."""
     return PASSWORDS.taken_out(KEYS.taken_out(text))
+
+
+def _is_no_word(secret: str) -> bool:
+    return len(secret) >= (SHORTEST_OF_LETTERS if secret.isalpha() else SHORTEST)
 
 
 @lru_cache(maxsize=64)

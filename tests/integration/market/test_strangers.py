@@ -27,6 +27,7 @@ from loader.wire.session import Manners
 from tests.bench import launcher
 from tests.clocks import NOON
 from tests.conftest import BIN, Server, Warehouse
+from tests.dripping import dripping
 from tests.exchange.coincap import KEY
 from tests.exchange.coingecko import DEMO_KEY
 from tests.exchange.faults import send
@@ -295,6 +296,23 @@ def test_nobody_is_in_a_transaction_while_a_reply_is_waited_for(
     # The job's own connection is there, without a transaction.
     assert all(connections for connections in seen)
     assert [query for connections in seen for idle, query in connections if not idle] == []
+
+
+@pytest.mark.parametrize("header", [b"X\r\n", b": x\r\n", b"Content-Type: multipart/x\r\n"])
+def test_an_odd_header_is_no_news(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, header: bytes
+) -> None:
+    def way(handler: QuietHandler) -> None:
+        handler.rfile.readline()
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nA: b\r\n" + header + b"\r\n{}")
+
+    monkeypatch.setattr("loader.market.live._manners", lambda: Manners(LAST_RESORT_SECONDS, 1))
+    with dripping(way) as server:
+        done = warehouse.call("loader", "books", WAREHOUSE_BITSO_URL=server.url)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "loader: listing: bitso: HTTP 200 the reply is no success and gives no reason\n"
+    )
 
 
 # ------------------------------------------------------------------ memory

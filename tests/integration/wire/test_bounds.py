@@ -7,18 +7,23 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dashboards.metabase.session import Session
 from loader.market import bitso
 from loader.warehouse.allowance import Allowance
 from loader.warehouse.errors import TerminalError, TransientError
+from loader.warehouse.settings import get_settings
 from loader.wire import reply
 from loader.wire.rate_budget import LocalBudget, RateLimits
 from loader.wire.session import Manners, PoliteSession
+from scheduler import job
 from tests.clocks import ManualClock
 from tests.dripping import OF_PROXY, OF_TLS, WAYS, Way, dripping
+from tests.environment import settings
 from tests.exchange.faults import send
 from tests.local_server import LocalServer, QuietHandler, serving
 from tests.waiting import LAST_RESORT_SECONDS, wait_for
@@ -92,6 +97,38 @@ def test_nor_a_name_that_nobody_looks_up(monkeypatch: pytest.MonkeyPatch) -> Non
             wait_for(lambda: not server.is_in_conversation, "the end of the connection")
     finally:
         is_over.set()
+
+
+@pytest.mark.parametrize("way", ["drips headers", "drips a body without length"])
+def test_nor_is_metabase_waited_for_without_end(way: str) -> None:
+    with (
+        dripping(WAYS[way]) as server,
+        settings(
+            WAREHOUSE_METABASE_URL=server.url,
+            WAREHOUSE_METABASE_PASSWORD="sesame-0123",
+            WAREHOUSE_METABASE_TIMEOUT_SECONDS="0.2",
+            WAREHOUSE_METABASE_WAIT_SECONDS="0",
+        ),
+        pytest.raises(TransientError, match=r"did not answer within 0\.2 s"),
+    ):
+        Session(get_settings(), may_set_up=False)
+
+
+@pytest.mark.parametrize("way", ["drips headers", "drips a body without length"])
+def test_nor_who_is_told_of_scheduled_runs(
+    way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(job, "PING_TIMEOUT_SECONDS", 0.2)
+    said = tmp_path / "log"
+    log = job.Log("a job")
+    with dripping(WAYS[way]) as server, said.open("wb") as file:
+        log._out = file.fileno()
+        job.Ping(server.url, "a job", log).send()
+    # The status is all that is wanted.
+    is_heard = way == "drips a body without length"
+    assert said.read_text() == (
+        "" if is_heard else "a job | the ping did not go through: TimeoutError\n"
+    )
 
 
 def test_an_allowance_is_shared_by_all_that_it_is_spent_on() -> None:
