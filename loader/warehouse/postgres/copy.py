@@ -2,8 +2,9 @@
 
 import contextlib
 import io
+import select
 from collections.abc import Iterator
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import psycopg2
 from psycopg2 import extensions, sql
@@ -18,6 +19,23 @@ class CsvSink(Protocol):
 
     def write(self, data: bytes, /) -> int:
         """Take some bytes."""
+
+
+class _PacedRows:
+    """Rows for COPY, handed out no faster than the server takes them.
+
+    A connection that does not block keeps in memory what it cannot send at once, without bound.
+    """
+
+    def __init__(self, connection: Connection, rows: IO[bytes]) -> None:
+        self._socket = connection.fileno()
+        self._rows = rows
+
+    def read(self, size: int = -1) -> bytes:
+        """The next piece, as soon as there is room for it."""
+        while not select.select([], [self._socket], [], 0.2)[1]:
+            end_if_told()
+        return self._rows.read(size)
 
 
 def copy_rows(
@@ -42,7 +60,8 @@ def copy_rows(
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
     with _no_callback(), connection.cursor() as cursor:
-        cursor.copy_expert(statement, rows, size=1 << 18)
+        paced = cast(IO[bytes], _PacedRows(connection, rows))
+        cursor.copy_expert(statement, paced, size=1 << 16)
         return int(cursor.rowcount)
 
 
