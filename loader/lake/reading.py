@@ -65,7 +65,7 @@ def _chunks(file: Unpacked, given: ColumnNames, path_book: str | None) -> Iterat
         with closing(spooled(file, start)) as spool:
             yield from _read_parquet(spool, given, path_book)
         return
-    if ".parquet" in file.name.lower():
+    if ".parquet" in file.path.name.lower():
         raise RefusedError("not a Parquet file: it does not begin with PAR1")
     yield from _read_csv(file, start, given, path_book)
 

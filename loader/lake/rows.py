@@ -96,7 +96,7 @@ class ObservationRows:
         self.left_out.update(list(left_out)[: MOST_LEFT_OUT - len(self.left_out)])
         for message in told[: MOST_TOLD - self._told]:
             log.warning("%s", message)
-        self._told += len(told)
+            self._told += 1
 
     def _hold(self, place: str, chunk: Chunk) -> None:
         self._pending.append((place, chunk))

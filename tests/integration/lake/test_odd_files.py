@@ -194,6 +194,16 @@ def test_the_first_reasons_are_said_where_no_row_can_be_read(
     assert module_warehouse.rows("select from ops.quarantine") == []
 
 
+def test_the_first_bad_rows_of_a_run_are_told_once(module_warehouse: Warehouse, lake: Path) -> None:
+    for name in "abcd":
+        (lake / f"{name}.csv").write_text(f"{row(0)}{row(1, 'x')}{row(2, '-1')}")
+    done = imported(module_warehouse, lake)
+    assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == [
+        "a.csv:2", "a.csv:3", "b.csv:2",
+    ]  # fmt: skip
+    assert "1 rows loaded, 3 duplicate, 8 quarantined" in done.stdout
+
+
 @pytest.mark.parametrize("batch", [7, 200_000])
 def test_too_many_bad_rows_refuse_a_file_and_leave_nothing_of_it(
     module_warehouse: Warehouse, lake: Path, monkeypatch: pytest.MonkeyPatch, batch: int

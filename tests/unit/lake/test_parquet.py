@@ -136,6 +136,15 @@ def test_a_value_that_is_none_is_a_bad_row(
     assert str(refused.value).isprintable()
 
 
+def test_a_text_that_is_longer_than_any_value_is_kept_in_part(tmp_path: Path) -> None:
+    columns = {name: pa.concat_arrays([column] * 2) for name, column in GOOD.items()}
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({**columns, "best_bid": pa.array(["1.5", "ñ" * 99_999])}), path)
+    [bad] = [line for chunk in read_file(path) for line in chunk.bad]
+    assert (bad.line, bad.code) == (2, "not_a_number")
+    assert LONGEST_TEXT // 2 < len(bad.raw) < 2 * LONGEST_TEXT
+
+
 def test_rows_are_counted_over_all_row_groups_and_pieces(tmp_path: Path) -> None:
     rows, bad = 3 * PIECE_ROWS, 2 * PIECE_ROWS + 17
     bids = pa.array([None if row == bad else 1.5 for row in range(1, rows + 1)])
