@@ -183,7 +183,7 @@ def _check(since: datetime | None, until: datetime | None, now: datetime) -> Non
     for name, moment in (("--since", since), ("--until", until)):
         if moment is not None and window_start(moment) != moment:
             raise UsageError(f"{name} is not at a whole ten minutes: {moment.isoformat()}")
-    if since is not None and since >= (until or now):
+    if since is not None and since >= min(until or now, now):
         raise UsageError("--since is not before --until, nor before now")
 
 

@@ -9,6 +9,7 @@ import pytest
 from dashboards import answers, preview
 from dashboards.questions import Question, load_questions
 from loader.cli.typed import RegularFile
+from loader.operations import transform
 from loader.warehouse.errors import UsageError
 from loader.warehouse.text import LONGEST_LINE, printable
 from tests.conftest import COMMANDS, Warehouse
@@ -100,6 +101,56 @@ def test_the_command_lines_themselves_are_tried() -> None:
     tried = {path[:2] for path in WAYS}
     assert {("loader", name) for name in ("lake", "transform", "stream", "replay")} <= tried
     assert {("dashboards", name) for name in ("ask", "export", "preview", "apply")} <= tried
+
+
+# ----------------------------------------------------------------------- times
+
+TAKING_TIMES = [
+    (path, [str(each.opts[0]) for each in command_of(path).params if each.metavar == "TIME"])
+    for path in WAYS
+    if any(each.metavar == "TIME" for each in command_of(path).params)
+]
+
+
+# One observation, and what else an export asks the models for.
+OBSERVED = """
+    create table marts.modelled_until (table_name text, run_id bigint);
+    create table marts.book_names (book_name text, book text);
+    insert into marts.book_names values ('btc_mxn', 'btc_mxn');
+    create table marts.spread_observations (
+        orderbook_timestamp timestamptz, book text, bid numeric, ask numeric, spread numeric,
+        is_primary boolean
+    );
+    insert into marts.spread_observations
+    values ('2026-01-05 12:00:00+00', 'btc_mxn', 1, 2, 50, true);
+    grant select on all tables in schema marts to warehouse_loader
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "options"), TAKING_TIMES, ids=[" ".join(path) for path, _ in TAKING_TIMES]
+)
+def test_a_command_takes_the_ends_of_time(
+    warehouse: Warehouse, path: tuple[str, ...], options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    warehouse.rows(OBSERVED)
+    # What dbt makes of it: tests/integration/operations/test_transform.py.
+    monkeypatch.setattr(transform, "run_dbt", lambda *_: None)
+    if path == ("loader", "lake", "export"):
+        path = (*path, "--to", "out")
+    assert options == ["--since", "--until"]
+    for since, until, code in (
+        (FIRST, LAST, 0), (FIRST, "0001-01-01T00:10Z", 0), (FIRST, None, 0), (LAST, None, 2),
+        ("9999-12-30", LAST, 2), (LAST, FIRST, 2), (f"{FIRST}T00:00+14:00", None, 2),
+        (FIRST, f"{LAST}T23:59:59-14:00", 2),
+    ):  # fmt: skip
+        given = [f"--since={since}", *([f"--until={until}"] if until else [])]
+        done = warehouse.call(*path, *given)
+        assert done.returncode == code, (given, done.stderr)
+        assert done.stderr.count("\n") <= 1
+        if code == 0 and until == LAST and "out" in path:
+            assert "1 observations in 1 files" in done.stdout
 
 
 # ------------------------------------------------------------------- questions
