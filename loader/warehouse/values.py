@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NoReturn
 
-from loader.warehouse.text import printable, shortened
+from loader.warehouse.text import shortened
 
 # Far beyond any price or volume, far below what Postgres's numeric can hold.
 MAX_DIGITS = 1000
@@ -151,5 +151,4 @@ def is_of_a_market(moment: datetime) -> bool:
 
 
 def _quoted(value: Any) -> str:
-    # For people to read, in logs and on terminals.
-    return shortened(printable(str(value)[:41]), 40)
+    return shortened(str(value), 40)
