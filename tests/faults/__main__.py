@@ -92,4 +92,7 @@ def _try(directory: Path, jobs: int, cases: list[Case]) -> list[Verdict]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("ended before the end: what it had started has ended, too")

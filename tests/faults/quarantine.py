@@ -184,8 +184,6 @@ def _quarantine_cases() -> Iterator[Case]:
         "the year 1": SetAsideRow(TICKERS, TEXTS_OF_RECORDS[1], "", "0001-01-01T00:00:00+00:00"),
         "the end of time": SetAsideRow(TICKERS, TEXTS_OF_RECORDS[1], "", "infinity"),
         "before all time": SetAsideRow(TICKERS, TEXTS_OF_RECORDS[1], "", "-infinity"),
-        "a year past Python's": SetAsideRow(TICKERS, TEXTS_OF_RECORDS[1], "",
-                                            "20000-01-01T00:00:00+00:00"),
     }.items():  # fmt: skip
         yield Case(NAME, "version" if "source" in name else "shape", name, row, holds)
     for name, (kind, act) in ACTS.items():

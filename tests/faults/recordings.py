@@ -47,7 +47,8 @@ def _recording_cases() -> Iterator[Case]:
         yield Case(NAME, kind, name, line(reply(first, text, last)), holds)
     for name, encode in ENCODED.items():
         yield Case(NAME, "encoding", name, encode(GOOD), WHOLE)
-    yield from whole_files(NAME, RECORDING)
+    # Which of them are packed, their names tell.
+    yield from whole_files(NAME, RECORDING, Holds((0, 1), (0, 3)))
     yield from _line_cases()
 
 

@@ -97,10 +97,10 @@ GOOD = b"WAREHOUSE_SNAPSHOTS_KEPT=3\nWAREHOUSE_BOOKS=btc_mxn\n"
 
 def _file_cases() -> Iterator[Case]:
     whats: dict[str, dict[str, tuple[bytes, Holds]]] = {
-        "numbers": {"infinity": (b"WAREHOUSE_PORT=1e999\n", WRONG)},
+        "numbers": {"infinity": (b"WAREHOUSE_SNAPSHOTS_KEPT=1e999\n", WRONG)},
         "text": {
             "NUL": (b"WAREHOUSE_BOOKS=a\0b\n", ANY),
-            "escapes": (b"WAREHOUSE_BITSO_URL=\x1b[2J\x07\n", WRONG),
+            "escapes": (b"WAREHOUSE_COINGECKO_PLAN=\x1b[2J\x07\n", WRONG),
             "a secret": (b"WAREHOUSE_PING_URL='secret-of-somebody\n", ANY),
         },
         "shape": {
