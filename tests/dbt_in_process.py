@@ -6,6 +6,7 @@ dbt's own runner with the project as the first of them has read it.
 """
 
 import contextlib
+import gc
 import io
 import json
 import subprocess
@@ -13,11 +14,9 @@ import subprocess
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
-from loader.operations.kept_project import packed, unpacked
-
 # By the names of the variables given: what a model refers to may hang on whether there is one,
 # its value only goes into SQL.
-_projects: dict[tuple[str, ...], bytes] = {}
+_projects: dict[tuple[str, ...], Manifest] = {}
 
 
 def run_dbt(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -36,11 +35,14 @@ def _invoke(database: str, arguments: list[str]) -> dbtRunnerResult:
         parsed = dbtRunner().invoke(["parse", *_about_the_project(arguments)])
         if not isinstance(parsed.result, Manifest):
             return parsed
-        _projects[variables] = packed(parsed.result)
+        _projects[variables] = parsed.result
+        # It stays: the collector need not look through it again and again.
+        gc.collect()
+        gc.freeze()
+    _move(_projects[variables], database)
     # A copy each time: a run writes what it has compiled into the project.
-    project = unpacked(_projects[variables])
-    _move(project, database)
-    return dbtRunner(project).invoke(arguments)
+    copy: Manifest = _projects[variables].deepcopy()  # type: ignore[no-untyped-call]
+    return dbtRunner(copy).invoke(arguments)
 
 
 def _about_the_project(arguments: list[str]) -> list[str]:
@@ -56,19 +58,12 @@ def _about_the_project(arguments: list[str]) -> list[str]:
 
 def _move(project: Manifest, database: str) -> None:
     """The project as dbt reads it where the profile names this database."""
-    known = (project.nodes, project.sources, project.functions)
-    for node in (each for nodes in known for each in nodes.values()):
-        node.relation_name = _moved(node.relation_name, node.database, database)
+    for node in (*project.nodes.values(), *project.sources.values(), *project.functions.values()):
+        if node.relation_name:
+            node.relation_name = node.relation_name.replace(
+                f'"{node.database}"', f'"{database}"', 1
+            )
         node.database = database
-    # What macros see of them as `graph`.
-    for kind in ("nodes", "sources", "functions"):
-        for node in project.flat_graph[kind].values():
-            node["relation_name"] = _moved(node["relation_name"], node["database"], database)
-            node["database"] = database
-
-
-def _moved(relation: str | None, here: str | None, there: str) -> str | None:
-    return relation and relation.replace(f'"{here}"', f'"{there}"', 1)
 
 
 def _exit_code(done: dbtRunnerResult) -> int:

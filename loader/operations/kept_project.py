@@ -40,7 +40,7 @@ def load(wanted: bytes) -> Manifest | None:
         # What it says is done: from nobody else.
         is_ours = about.st_uid == os.geteuid() and not about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if is_ours and file.read(_DIGEST_BYTES) == wanted:
-            return unpacked(file.read())
+            return Manifest(**pickle.load(file))
     return None
 
 
@@ -53,14 +53,14 @@ def keep(project: Manifest, wanted: bytes) -> None:
         descriptor, fresh = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
         try:
             with open(descriptor, "wb") as written:
-                written.write(wanted + packed(project))
+                written.write(wanted + _packed(project))
             Path(fresh).replace(file)
         except BaseException:
             Path(fresh).unlink()
             raise
 
 
-def packed(project: Manifest) -> bytes:
+def _packed(project: Manifest) -> bytes:
     """A project as bytes, without what dbt finds in it again by itself.
 
     Its own way to be pickled puts what it has found into the wrong places.
@@ -68,11 +68,6 @@ def packed(project: Manifest) -> bytes:
     names = [part.name for part in fields(project) if part.init and not part.name.startswith("_")]
     parts = {name: getattr(project, name) for name in names}
     return pickle.dumps(parts, pickle.HIGHEST_PROTOCOL)
-
-
-def unpacked(project: bytes) -> Manifest:
-    """The project again; a copy each time."""
-    return Manifest(**pickle.loads(project))
 
 
 def _file() -> Path:
