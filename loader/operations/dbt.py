@@ -1,12 +1,14 @@
 """dbt as a child process: what it says goes on to stderr, what it complains of is our error."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 
+from loader.operations.dbt_project import DBT_PROJECT
 from loader.warehouse.errors import TerminalError, TransientError
-from loader.warehouse.settings import PROJECT_ROOT, get_settings
+from loader.warehouse.settings import get_settings
 
 # dbt puts the time in front of its lines.
 _STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
@@ -25,9 +27,12 @@ def run_dbt(*arguments: str) -> None:
             # not from where somebody stands, which may hold a module of any name
             sys.executable, "-P", "-m", "loader.operations.dbt_process",
             "--no-use-colors", *arguments,
-            "--project-dir", PROJECT_ROOT / "dbt_project",
-            "--profiles-dir", get_settings().profiles_dir,
         ],
+        env={
+            **os.environ,
+            "DBT_PROJECT_DIR": str(DBT_PROJECT),
+            "DBT_PROFILES_DIR": str(get_settings().profiles_dir),
+        },
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace",
     )  # fmt: skip

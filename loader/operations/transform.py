@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg2.extensions import connection as Connection
 
-from loader.operations import whats_new
+from loader.operations import dbt_project, whats_new
 from loader.operations.dbt import run_dbt
 from loader.operations.whats_new import BuiltFrom
 from loader.warehouse.clock import HOUR
@@ -70,7 +70,7 @@ def renew() -> LedgerRun | None:
     with closing(connect("transformer")) as connection, transaction(connection) as cursor:
         stands = builds.have_models(cursor)
         project = builds.project_built(cursor, (JOB, WITH_TESTS))
-    return transform() if stands and project != whats_new.project() else None
+    return transform() if stands and project != dbt_project.project() else None
 
 
 def _compared(connection: Connection, run: LedgerRun) -> tuple[BuiltFrom, tuple[str, ...]]:

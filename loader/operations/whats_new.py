@@ -5,22 +5,12 @@ current snapshots, the loader's runs, and which tables and views then stood. Wha
 that now decides; a build that was typed by hand, or ended badly, makes the next one whole.
 """
 
-import hashlib
-import os
-import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from loader.operations import dbt_project
 from loader.warehouse.ledger import builds
 from loader.warehouse.ledger.builds import News, RunsSeen
-from loader.warehouse.settings import PROJECT_ROOT
-
-DBT_PROJECT = PROJECT_ROOT / "dbt_project"
-SEEDS = PROJECT_ROOT / "seeds" / "reference"
-# What dbt and `loader init` write into the project.
-_WRITTEN = {"target", "logs", "dbt_packages", "profiles.yml", ".user.yml"}
-_VARIABLE = re.compile(rb"env_var\(\s*['\"](\w+)")
 
 EVERYTHING = ("build", "--exclude-resource-type", "test", "unit_test")
 
@@ -47,7 +37,7 @@ class BuiltFrom:
 def found(cursor: Any, last: BuiltFrom | None) -> BuiltFrom:
     """What a build would be made from at this moment."""
     return BuiltFrom(
-        project(),
+        dbt_project.project(),
         builds.current_snapshots(cursor),
         builds.runs_seen(cursor, last.runs.settled_below if last else 0),
         builds.standing(cursor),
@@ -78,25 +68,3 @@ def _market(news: News) -> tuple[str, ...]:
         # What there is to say of a few models is on stderr; the last whole build wrote the rest.
         "--no-write-json", "--log-level-file", "none",
     )  # fmt: skip
-
-
-def project() -> str:
-    """A digest of this version's project, with its seeds."""
-    return project_digest(DBT_PROJECT, SEEDS)
-
-
-def project_digest(*directories: Path) -> str:
-    """A digest of the files that dbt reads, and of the environment variables that they name."""
-    digest = hashlib.sha256()
-    named: set[bytes] = set()
-    for directory in directories:
-        for path in sorted(directory.rglob("*")):
-            place = path.relative_to(directory)
-            if place.parts[0] in _WRITTEN or not path.is_file():
-                continue
-            content = path.read_bytes()
-            named.update(_VARIABLE.findall(content))
-            digest.update(f"{place} {len(content)}\n".encode() + content)
-    for name in sorted(named):
-        digest.update(b"%s=%s\n" % (name, os.environb.get(name, b"")))
-    return digest.hexdigest()

@@ -8,8 +8,8 @@ from unittest import mock
 import pytest
 
 from loader.market.recording import replay
-from loader.operations import transform, whats_new
-from loader.operations.whats_new import EVERYTHING, project_digest
+from loader.operations import dbt_project, transform, whats_new
+from loader.operations.whats_new import EVERYTHING
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.ledger.builds import News
 from loader.warehouse.ledger.partitions import tables_over_time
@@ -219,10 +219,10 @@ def test_each_file_that_dbt_reads_counts(tmp_path: Path, monkeypatch: pytest.Mon
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("one {{ env_var('HOW_MANY', '1') }}")
-    known = {project_digest(project)}
+    known = {dbt_project.digest(project)}
 
     def is_another() -> bool:
-        digest = project_digest(project)
+        digest = dbt_project.digest(project)
         is_new = digest not in known
         known.add(digest)
         return is_new
@@ -245,7 +245,7 @@ def test_each_file_that_dbt_reads_counts(tmp_path: Path, monkeypatch: pytest.Mon
 def test_another_project_or_seed_builds_everything(
     told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, directory: str
 ) -> None:
-    monkeypatch.setattr(whats_new, directory, tmp_path)
+    monkeypatch.setattr(dbt_project, directory, tmp_path)
     assert next_orders(told) == [EVERYTHING]
 
 
