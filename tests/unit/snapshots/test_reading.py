@@ -311,7 +311,7 @@ def parsed(column: str, value: str) -> str | None:
         ("user_id", "x" * 1001, "too_long"),
         *(
             (column, word.upper(), "null_word")
-            for word in NULL_WORDS
+            for word in sorted(NULL_WORDS)
             for column in ("id", "event_timestamp", "user_id", "currency", "tx_status")
         ),
         ("amount", "NULL", "bad_number"),
