@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loader.warehouse.commands import CommandGroup
+from loader.warehouse.commands import CommandGroup, GivenPath
 from loader.warehouse.errors import TerminalError, UsageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def ask(context: click.Context, *, list_only: bool) -> None:
 
 
 @main.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", metavar="DIR", type=GivenPath(path_type=Path, file_okay=False))
 def export(directory: Path) -> None:
     """Write every target table and every question's answer as CSV below DIR.
 
@@ -152,7 +152,7 @@ def _command(question: "Question") -> click.Command:
 
         values = question.bind({name: text for name, text in given.items() if text is not None})
         with answers.reading() as connection:
-            known.refuse_unknown(connection, question, values)
+            values = known.as_known(connection, question, values)
             if output_format == "csv":
                 rows = answers.copy_answer(connection, question, values, sys.stdout.buffer)
             else:

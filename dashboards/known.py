@@ -53,15 +53,21 @@ def note(
     return seen.in_words if rows else f"no rows: {seen.from_to}"
 
 
-def refuse_unknown(
+def as_known(
     connection: Connection, question: Question, values: Mapping[str, Value | None]
-) -> None:
-    """Raise UsageError for a value that is the name of nothing, with the nearest right names."""
+) -> dict[str, Value | None]:
+    """The values, with names as they are known, whatever their case.
+
+    Raises UsageError for one that is the name of nothing, with the nearest right names.
+    """
+    known = dict(values)
     for name, parameter in question.parameters.items():
         value = values[name]
         if parameter.known and value is not None and value != parameter.default:
             with _perhaps_older(connection) as cursor:
-                _refuse_unknown(cursor, parameter.known, f"{question.name}: {name}", str(value))
+                where = f"{question.name}: {name}"
+                known[name] = _as_known(cursor, parameter.known, where, value)
+    return known
 
 
 def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None]) -> Extent | None:
@@ -100,13 +106,13 @@ def _perhaps_older(connection: Connection) -> Iterator[Cursor]:
 
 
 def _condition(data: DataSource, values: Mapping[str, Value | None]) -> sql.Composable:
-    if data.table == "observed_books" and (book := values.get("book")) is not None:
+    if data.table in ("observed_books", "live_books") and (book := values.get("book")) is not None:
         named = "book = (select named.book from marts.book_named({}) as named)"
         return sql.SQL(named).format(sql.Literal(book))
     return sql.SQL("true")
 
 
-def _refuse_unknown(cursor: Cursor, names: KnownNames, where: str, value: str) -> None:
+def _as_known(cursor: Cursor, names: KnownNames, where: str, value: Value) -> Value:
     table, column = sql.Identifier(names.table), sql.Identifier(names.column)
     if names.private:
         # There may be millions: one is looked up by index.
@@ -114,11 +120,16 @@ def _refuse_unknown(cursor: Cursor, names: KnownNames, where: str, value: str) -
         cursor.execute(query.format(table, column), (value,))
         if not cursor.rowcount:
             raise UsageError(f"{where}: nobody is known by that name")
-        return
+        return value
     cursor.execute(sql.SQL("select distinct cast({} as text) from marts.{}").format(column, table))
     known = sorted(name for (name,) in cursor)
-    if value.lower() not in map(str.lower, known):
-        raise UsageError(f"{where}: {value!a} is not known{_suggested(value, known)}")
+    text = str(value)
+    if text in known:
+        return value
+    for name in known:
+        if name.lower() == text.lower():
+            return str(name)
+    raise UsageError(f"{where}: {text!a} is not known{_suggested(text, known)}")
 
 
 def _suggested(value: str, known: list[str]) -> str:

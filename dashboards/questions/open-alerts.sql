@@ -5,7 +5,7 @@ description: >-
   of the models: since when, how far above, when the book was last seen, and
   until when nobody is told of it.
 display: table
-data: market
+data: live
 columns:
   threshold_pct: {title: Threshold, unit: "%"}
   peak_spread: {title: Largest spread, unit: "%", decimals: 3}

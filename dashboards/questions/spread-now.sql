@@ -6,7 +6,7 @@ description: >-
   whole hours, exact to 0.0005 %); the highest threshold that it is above, and
   since when; when somebody was last told of it, and until when nobody is.
 display: table
-data: market
+data: live
 columns:
   state: {warn: {operator: "!=", value: calm}}
   spread: {unit: "%", decimals: 3}
@@ -27,7 +27,7 @@ parameters:
 with
 
 states as (
-    select * from marts.states_at(:as_of)
+    select * from marts.states_at(cast(:as_of as text))
     where
         cast(:book as text) is null
         or book = (select named.book from marts.book_named(:book) as named)

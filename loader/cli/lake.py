@@ -7,6 +7,7 @@ import click
 
 from loader.cli.typed import print_runs, time_option
 from loader.lake.layouts import DEFAULT, FORMATS, PRESETS, Format, layout_of
+from loader.warehouse.commands import GivenPath
 from loader.warehouse.errors import UsageError
 
 
@@ -51,14 +52,14 @@ def lake_export(
 
 
 @lake.command("import")
-@click.argument("path", metavar="DIR|FILE", type=click.Path(readable=False, path_type=Path))
+@click.argument("path", metavar="DIR|FILE", type=GivenPath(readable=False, path_type=Path))
 @click.option(
     "--columns",
-    default="",
+    multiple=True,
     metavar="THEIRS=OURS,...",
     help="What columns are called here: compra=bid,venta=ask; `THEIRS=` leaves one out.",
 )
-def lake_import(path: Path, columns: str) -> None:
+def lake_import(path: Path, columns: tuple[str, ...]) -> None:
     """Load recorded observations, CSV or Parquet in any layout, packed or not; each once.
 
     A file that has a header is read by it alone, bad rows are set aside. Of a directory, files
@@ -69,4 +70,4 @@ def lake_import(path: Path, columns: str) -> None:
     from loader.lake.load import import_lake
     from loader.warehouse.columns import ColumnNames
 
-    print_runs(import_lake(path, ColumnNames.parse(columns, COLUMNS)))
+    print_runs(import_lake(path, ColumnNames.parse(",".join(columns), COLUMNS)))

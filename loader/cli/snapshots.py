@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loader.cli.typed import counts
+from loader.warehouse.commands import GivenPath
 from loader.warehouse.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,17 +19,18 @@ if TYPE_CHECKING:
     nargs=-1,
     metavar="[DIR|FILE...]",
     # A file that cannot be read is refused in its turn, with its row in the ledger.
-    type=click.Path(readable=False, path_type=Path),
+    type=GivenPath(readable=False, path_type=Path),
 )
 @click.option(
     "--allow-shrink", is_flag=True, help="Take a snapshot with less than half of the current rows."
 )
 @click.option(
     "--columns",
+    multiple=True,
     metavar="THEIRS=OURS,...",
     help="What columns of the files are called here; THEIRS= leaves one out.",
 )
-def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool, columns: str | None) -> None:
+def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool, columns: tuple[str, ...]) -> None:
     """Load snapshot files: deposits, withdrawals, events, users, user levels.
 
     A file is recognised by its header, whatever its name, plain or packed (gzip, zip, zstd), and
@@ -42,7 +44,7 @@ def snapshots(paths: tuple[Path, ...], *, allow_shrink: bool, columns: str | Non
 
     if not paths and allow_shrink:
         raise UsageError("snapshots: --allow-shrink needs the name of a file")
-    names = ColumnNames.parse(columns, COLUMNS) if columns else None
+    names = ColumnNames.parse(",".join(columns), COLUMNS) if columns else None
     runs = load_snapshots(paths, allow_shrink=allow_shrink, names=names)
     for run in runs if paths else load_inbox(names):
         click.echo(_summary(run))

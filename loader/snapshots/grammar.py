@@ -55,7 +55,7 @@ def _text(value: str) -> str:
         raise BadValueError(
             "null_word",
             f"is {value.strip()}, which other programs write where there is no value "
-            "(WAREHOUSE_ALLOW_NULL_WORDS takes it for a text)",
+            "(`loader quarantine redrive` takes it, with WAREHOUSE_ALLOW_NULL_WORDS=true)",
         )
     return value
 

@@ -25,6 +25,19 @@ class LogLine(logging.Formatter):
         return one_line(redacted(super().format(record)))
 
 
+class GivenPath(click.Path):
+    """A path that somebody has given: an empty one, as of a variable that is not set, is none.
+
+    It would stand for the current directory.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path."""
+        if not os.fspath(value):
+            self.fail("is empty: the path of a file or directory is wanted", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 class CommandGroup(click.Group):
     """A click group whose errors are one line on stderr and an exit code.
 

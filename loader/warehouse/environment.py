@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from loader.warehouse.errors import UsageError
 from loader.warehouse.text import nearest_name, shown_path
@@ -62,6 +63,10 @@ def _of_file(default: Path) -> Mapping[str, str | None]:
     except UnicodeError:
         problem = "is not text in UTF-8"
     else:
+        for each in parse_stream(io.StringIO(text)):
+            if each.error:
+                line = f"line {each.original.line} is not NAME=value"
+                raise UsageError(f"{who}{shown_path(path)}: {line}")
         return dotenv_values(stream=io.StringIO(text))
     raise UsageError(f"{who}{shown_path(path)}: {problem}")
 

@@ -36,6 +36,11 @@ _ADDRESS = r"[^/?#@\s\x00-\x1f\x7f]+(/[^?#\s\x00-\x1f\x7f]*)?"
 Url = Annotated[str, _shaped(f"https?://{_ADDRESS}", "an address such as https://host/path")]
 SocketUrl = Annotated[str, _shaped(f"wss?://{_ADDRESS}", "an address such as wss://host/path")]
 Book = Annotated[str, _shaped("[a-z0-9]{1,50}_[a-z0-9]{1,50}", "a book such as btc_mxn")]
+# libpq takes what looks like an address or has an = in it apart, with the password in it.
+HostName = Annotated[
+    str, _shaped(r"(?!.*://)[^@?#=;\s]+", "the name of a host, without password or port")
+]
+Database = Annotated[str, _shaped(r"(?!.*://)[^=\x00-\x1f]+", "the name of a database alone")]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 Channel = Annotated[str, _shaped(r"[^,\s]([^,\n]*[^,\s])?", "a name of a channel")]
 
@@ -90,13 +95,15 @@ def _quoted(value: str) -> str:
 
 def _is_secret(field: FieldInfo, value: str) -> bool:
     # An address may hold a password, or a key.
-    return "SecretStr" in str(field.annotation) or bool(re.search("[@?#]", value))
+    return "SecretStr" in str(field.annotation) or bool(re.search("[@?#=]", value))
 
 
 def _right(field: FieldInfo, error: ErrorDetails) -> str:
     """What would be right, in words."""
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])
+    if error["type"] == "bool_parsing":
+        return "true or false"
     if get_args(field.annotation) and error["type"] == "literal_error":
         return str(error["ctx"]["expected"])
     limits = {

@@ -15,7 +15,9 @@ from loader.warehouse.setting_secrets import keep_secret
 from loader.warehouse.setting_values import (
     Book,
     Channel,
+    Database,
     Days,
+    HostName,
     Key,
     Seconds,
     SocketUrl,
@@ -34,7 +36,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(allow_inf_nan=False)
 
-    host: str | None = Field(
+    host: HostName | None = Field(
         None, description="A Postgres 17 or newer, its database in UTF8; unset: the embedded one"
     )
     port: int | None = Field(
@@ -47,7 +49,7 @@ class Settings(BaseModel):
     password: SecretStr = Field(
         SecretStr(""), description="Its password; the embedded server makes its own"
     )
-    db: str = Field("warehouse", description="The database")
+    db: Database = Field("warehouse", description="The database")
     home: Path = Field(
         PROJECT_ROOT / ".warehouse", description="Where the embedded server keeps its data"
     )
@@ -116,6 +118,7 @@ class Settings(BaseModel):
     inbox_rest_seconds: float = Field(
         60.0,
         ge=0,
+        le=86_400,
         description="How long a file in the inbox must have stood unchanged before it is taken",
     )
     lake: str | None = Field(

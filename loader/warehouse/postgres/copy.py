@@ -30,12 +30,18 @@ class _PacedRows:
     def __init__(self, connection: Connection, rows: IO[bytes]) -> None:
         self._socket = connection.fileno()
         self._rows = rows
+        # What the driver makes an error of its own of: Ctrl-C, or a file that proves damaged.
+        self.raised: BaseException | None = None
 
     def read(self, size: int = -1) -> bytes:
         """The next piece, as soon as there is room for it."""
-        while not select.select([], [self._socket], [], 0.2)[1]:
-            end_if_told()
-        return self._rows.read(size)
+        try:
+            while not select.select([], [self._socket], [], 0.2)[1]:
+                end_if_told()
+            return self._rows.read(size)
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 def copy_rows(
@@ -60,8 +66,13 @@ def copy_rows(
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
     with _no_callback(), connection.cursor() as cursor:
-        paced = cast(IO[bytes], _PacedRows(connection, rows))
-        cursor.copy_expert(statement, paced, size=1 << 16)
+        paced = _PacedRows(connection, rows)
+        try:
+            cursor.copy_expert(statement, cast(IO[bytes], paced), size=1 << 16)
+        except psycopg2.Error:
+            if paced.raised:
+                raise paced.raised from None
+            raise
         return int(cursor.rowcount)
 
 

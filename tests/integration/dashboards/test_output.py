@@ -19,7 +19,8 @@ from tests.conftest import BIN, Warehouse
 
 # Marts as dbt builds them, with little in them, and two target tables with awkward values.
 TABLES = """
-    create table marts.reporting_settings as select 'UTC' as reporting_timezone;
+    create table marts.reporting_settings as
+    select 'UTC' as reporting_timezone, 120 as blind_after_seconds;
     create table marts.daily_active_users (activity_date date, status text, active_users bigint);
     create table marts.user_deposit_history (
         status text, user_id text, in_snapshot boolean, deposits bigint,
@@ -66,6 +67,15 @@ TABLES = """
         book text, muted_from timestamptz, muted_until timestamptz
     );
     create table marts.book_thresholds (book text, threshold_pct numeric);
+    create table marts.spread_histogram (
+        book text, hour timestamptz, step integer, observations bigint
+    );
+    create table marts.book_states (book text, is_blind boolean);
+    create view marts.latest_observations as
+    select book, orderbook_timestamp as observed_at, feed, bid, ask, spread
+    from marts.spread_observations;
+    create table marts.feed_intervals (feed text, interval_seconds integer);
+    create table marts.alert_messages (book text, told_at timestamptz);
     create table marts.spread_hourly (
         book text, hour timestamptz, threshold_pct numeric, observations bigint,
         breaches bigint, coverage numeric

@@ -106,7 +106,7 @@ def test_the_page_is_small_and_the_same_again(full: Warehouse, file: Path) -> No
         re.DOTALL,
     )
     assert dated.sub(b"", again.read_bytes()) == dated.sub(b"", file.read_bytes())
-    assert len(dated.findall(file.read_bytes())) > len(load_questions())
+    assert len(dated.findall(file.read_bytes())) > 20
 
 
 @pytest.mark.parametrize("name", load_dashboards())

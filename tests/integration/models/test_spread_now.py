@@ -50,6 +50,9 @@ def test_at_another_moment(sampled: Warehouse, minutes_before_the_end: int) -> N
         )
     )  # fmt: skip
     assert states.keys() == seen.keys()
+    day = now(sampled, "--as-of", f"{at:%Y-%m-%d}")
+    assert day.keys() >= states.keys()
+    assert minutes_before_the_end or {row["state"] for row in day.values()} == {"blind"}
     for book, row in states.items():
         observed_at, spread = seen[book]
         assert datetime.fromisoformat(row["observed_at"]) == observed_at

@@ -255,7 +255,7 @@ def test_a_command_that_is_not_there_says_so(box: Box) -> None:
 def test_a_job_that_is_off_is_left_out(box: Box) -> None:
     assert box.job("2h", "loader", "exchange-volumes") == 0
     assert box.lines == ["exchange-volumes | off: what it needs is not set"]
-    box.set(WAREHOUSE_COINCAP_KEY="key", WAREHOUSE_HOST="127.0.0.1", WAREHOUSE_PORT="9")
+    box.set(WAREHOUSE_COINCAP_KEY="a-key-of-theirs", WAREHOUSE_HOST="127.0.0.1", WAREHOUSE_PORT="9")
     assert box.job("--once", "2h", "loader", "exchange-volumes") == 75
 
 

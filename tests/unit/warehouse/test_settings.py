@@ -103,6 +103,10 @@ def test_blanks_around_a_value_and_the_case_of_a_name_say_nothing(name: str) -> 
         value = "pro"
     if name == "bitso_stream_url":
         value = "wss://swordfish"
+    if name in ("host", "db"):
+        value = "swordfish"
+    if name == "allow_null_words":
+        value = "true"
     if value == "None":
         value = "77"
     with settings({variable(name): value.strip()}):

@@ -8,7 +8,7 @@ deliveries as (
 
 ),
 
--- Whose answer never came may have heard it.
+-- Who gave no answer may have heard it, and may not.
 messages as (
 
     select
@@ -28,7 +28,7 @@ messages as (
 
         ---------- timestamps
         min(deliveries.finished_at) filter (
-            where deliveries.status in ('sent', 'unknown')
+            where deliveries.status = 'sent'
         ) as told_at,
 
         ---------- strings
