@@ -350,6 +350,8 @@ def test_the_follower_tells_at_once_and_ends_when_asked(alerts: Warehouse, hook:
             announce(alerts)
             # for the quote's sake: it does not look by itself
             assert hook.wait_for(count)[-1].body["book"] == book
+        # The receiver has it before its answer is written down.
+        wait_for(lambda: {row[5] for row in rows(alerts)} == {"sent"}, lambda: rows(alerts))
         process.send_signal(signal.SIGTERM)
         assert end_of(process)[0] == 143
     assert {row[5] for row in rows(alerts)} == {"sent"}
