@@ -183,7 +183,9 @@ class Session(Metabase_API):  # type: ignore[misc]
                     ) from None
                 time.sleep(1)
             else:
-                return dict(answer)
+                if not isinstance(answer, dict):
+                    raise self._no_metabase("GET /api/session/properties")
+                return answer
 
     def _unreachable(self, error: requests.RequestException) -> TransientError:
         late = isinstance(error, requests.Timeout)
@@ -213,10 +215,13 @@ class Session(Metabase_API):  # type: ignore[misc]
         try:
             return reply.json()
         except ValueError:
-            raise TerminalError(
-                f"{what} at {self.domain} was not answered by a Metabase: "
-                "is WAREHOUSE_METABASE_URL right?"
-            ) from None
+            raise self._no_metabase(what) from None
+
+    def _no_metabase(self, what: str) -> TerminalError:
+        return TerminalError(
+            f"{what} at {self.domain} was not answered by a Metabase: "
+            "is WAREHOUSE_METABASE_URL right?"
+        )
 
 
 def _message(reply: requests.Response) -> str:

@@ -264,10 +264,6 @@ def _damage(line: SpoolLine, reason: str) -> Damage:
 
 
 def _in_our_words(error: Exception) -> WarehouseError:
-    if isinstance(error, psycopg2.errors.DiskFull):
-        return TransientError(f"{database_error(error)}: make room where Postgres keeps its data")
-    if isinstance(error, psycopg2.errors.InsufficientPrivilege):
-        return TerminalError(f"{database_error(error)}: `loader init` gives the rights back")
     if isinstance(error, psycopg2.Error):
         return database_error(error)
     return error if isinstance(error, WarehouseError) else TerminalError(told(error))

@@ -38,9 +38,13 @@ SocketUrl = Annotated[str, _shaped(f"wss?://{_ADDRESS}", "an address such as wss
 Book = Annotated[str, _shaped("[a-z0-9]{1,50}_[a-z0-9]{1,50}", "a book such as btc_mxn")]
 # libpq takes what looks like an address or has an = in it apart, with the password in it.
 HostName = Annotated[
-    str, _shaped(r"(?!.*://)[^@?#=;\s]+", "the name of a host, without password or port")
+    str,
+    _shaped(r"(?!.*://)[^@?#=;\s\ud800-\udfff]+", "the name of a host, without password or port"),
 ]
-Database = Annotated[str, _shaped(r"(?!.*://)[^=\x00-\x1f]+", "the name of a database alone")]
+Database = Annotated[
+    str, _shaped(r"(?!.*://)[^=\x00-\x1f\ud800-\udfff]+", "the name of a database alone")
+]
+User = Annotated[str, _shaped(r"[^\x00-\x1f\ud800-\udfff]+", "the name of a user")]
 Key = Annotated[SecretStr, AfterValidator(_check_key)]
 Channel = Annotated[str, _shaped(r"[^,\s]([^,\n]*[^,\s])?", "a name of a channel")]
 

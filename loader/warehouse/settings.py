@@ -23,6 +23,7 @@ from loader.warehouse.setting_values import (
     SocketUrl,
     Timeout,
     Url,
+    User,
     read_channels,
     split_books,
     wrong_value,
@@ -45,7 +46,7 @@ class Settings(BaseModel):
         le=65535,
         description="Its port; unset: 5432, or the embedded server's own choice",
     )
-    user: str = Field("warehouse", description="The user to connect as")
+    user: User = Field("warehouse", description="The user to connect as")
     password: SecretStr = Field(
         SecretStr(""), description="Its password; the embedded server makes its own"
     )
@@ -118,7 +119,7 @@ class Settings(BaseModel):
     inbox_rest_seconds: float = Field(
         60.0,
         ge=0,
-        le=86_400,
+        le=604_800,
         description="How long a file in the inbox must have stood unchanged before it is taken",
     )
     lake: str | None = Field(

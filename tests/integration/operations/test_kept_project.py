@@ -94,14 +94,19 @@ def listed(warehouse: Warehouse, **environment: str) -> tuple[str, bool]:
     own = warehouse.directory / "own_target"
     # A trace of every reading.
     (own / "perf_info.json").unlink(missing_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "loader.operations.dbt_process", "--quiet", "ls",
-         "--output", "json"],
-        env={**os.environ, "DBT_PROJECT_DIR": str(dbt_project.DBT_PROJECT),
-             "DBT_TARGET_PATH": str(own), **environment},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True,
-        timeout=LAST_RESORT_SECONDS,
-    )  # fmt: skip
+    # It lives as long as the pipe that is its stdin is open at the other end.
+    reads, writes = os.pipe()
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "loader.operations.dbt_process", "--quiet", "ls",
+             "--output", "json"],
+            env={**os.environ, "DBT_PROJECT_DIR": str(dbt_project.DBT_PROJECT),
+                 "DBT_TARGET_PATH": str(own), **environment},
+            stdin=reads, capture_output=True, text=True, check=True, timeout=LAST_RESORT_SECONDS,
+        )  # fmt: skip
+    finally:
+        os.close(reads)
+        os.close(writes)
     return done.stdout, (own / "perf_info.json").exists()
 
 

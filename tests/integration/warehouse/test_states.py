@@ -20,7 +20,7 @@ from tests.snapshot_files import error_of, good_rows, write
 
 NOWHERE = {
     **{f"WAREHOUSE_{name}_URL": "http://127.0.0.1:9" for name in ("BITSO", "COINGECKO", "COINCAP")},
-    "WAREHOUSE_COINCAP_KEY": "key", "WAREHOUSE_HTTP_ATTEMPTS": "1",
+    "WAREHOUSE_COINCAP_KEY": "a-key-of-theirs", "WAREHOUSE_HTTP_ATTEMPTS": "1",
 }  # fmt: skip
 # What a command needs behind its name. `stop` is of the embedded server, `stream` has tests of its
 # own.

@@ -42,6 +42,14 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _nothing_else_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever warehouse a test before has been at."""
+    for name in set(os.environ) - {ENV_FILE}:
+        if name.startswith(environment.PREFIX):
+            monkeypatch.delenv(name)
+
+
 def variable(name: str) -> str:
     return f"WAREHOUSE_{name.upper()}"
 
