@@ -56,8 +56,11 @@ lint: .venv/dev.stamp ## ruff, mypy --strict, import-linter, sqlfluff
 	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
 	$(BIN)/sqlfluff lint --disable-progress-bar --templater placeholder loader dashboards
 
+# A process of the tests that dies ends the run: with another in its place, xdist may wait for ever.
+WORKERS = -n 4 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
+
 test: .venv/dev.stamp ## pytest, against a real Postgres of its own
-	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/pytest $(WORKERS)
 
 test-metabase: .venv/dev.stamp ## The tests of `dashboards apply` against a real Metabase: METABASE_URL=...
 	$(if $(METABASE_URL),,$(error usage: make test-metabase METABASE_URL=http://host:3000, with \
@@ -75,7 +78,7 @@ bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: 50 minutes)
 
 coverage: .venv/dev.stamp ## Lines and branches that the tests reach, child processes included
 	@rm -rf .coverage; mkdir .coverage
-	@$(BIN)/coverage run -m pytest -n 4 --dist loadscope --no-loadscope-reorder; echo $$? > .coverage/exit
+	@$(BIN)/coverage run -m pytest $(WORKERS); echo $$? > .coverage/exit
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage json --quiet
 	@$(BIN)/coverage html --quiet --skip-covered

@@ -34,6 +34,7 @@ from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.roles import Role
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.dbt_in_process import run_dbt
+from tests.leftovers_found import threads
 from tests.waiting import LAST_RESORT_SECONDS
 
 pytest_plugins = ["tests.in_memory", "tests.leftovers"]
@@ -45,7 +46,7 @@ os.environ["WAREHOUSE_ENV_FILE"] = os.devnull
 MEASURED = {key: value for key, value in os.environ.items() if key.startswith("COVERAGE_")}
 
 
-# Two workers share the tests, a module at a time: the last of them must be short ones.
+# Workers share the tests, a module at a time: the last of them must be short ones.
 LONGEST_FIRST = (
     "operations/test_transform.py", "readers/test_readers.py", "models/test_market.py",
     "models/test_users.py", "readers/test_swap.py",
@@ -74,8 +75,12 @@ def as_a_process(environment: dict[str, str]) -> Iterator[None]:
     """What a command sets for its process ends with it: settings, signals, where it logs to."""
     root = logging.getLogger()
     handlers, level, on_sigterm = root.handlers, root.level, signal.getsignal(signal.SIGTERM)
+    # libpq reads the environment wherever it connects: to change it under a thread that does may
+    # take this process down.
+    assert not environment or not threads(), f"{threads()} may read the environment meanwhile"
+    changed = mock.patch.dict(os.environ, environment) if environment else contextlib.nullcontext()
     try:
-        with mock.patch.dict(os.environ, environment):
+        with changed:
             root.handlers = []
             get_settings.cache_clear()
             yield

@@ -13,7 +13,7 @@ from typing import IO, Any, Protocol, TypeVar
 
 T = TypeVar("T")
 # No limit that anybody should meet: whoever waits so long waits for ever.
-LAST_RESORT_SECONDS = 1800.0
+LAST_RESORT_SECONDS = 600.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.002, 0.05
 
 

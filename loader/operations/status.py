@@ -1,6 +1,6 @@
 """`loader status`: whether every job of the schedule is on time."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +17,7 @@ from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
 from loader.warehouse.table import text_table
+from loader.warehouse.text import printable
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -65,21 +66,22 @@ def statuses(
         return [_status(connection, job, moment) for job in jobs]
 
 
-def status_table(jobs: Iterable[JobStatus]) -> str:
-    """The states as a table for people."""
+def status_table(jobs: Sequence[JobStatus]) -> str:
+    """The states as a table for people, and below it whole what went wrong last."""
     columns = (
         "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
-        "next expected", "running since", "last error",
+        "next expected", "running since",
     )  # fmt: skip
     rows = [
         (
             job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
             _lag_text(job.event_lag_seconds), str(job.rows), str(job.quarantined_open),
-            _time(job.next_expected), _time(job.running_since), (job.last_error or "")[:60],
+            _time(job.next_expected), _time(job.running_since),
         )
         for job in jobs
     ]  # fmt: skip
-    return text_table(columns, rows)
+    errors = [printable(f"{job.job}: {job.last_error}") for job in jobs if job.last_error]
+    return "\n".join([text_table(columns, rows), *errors])
 
 
 def _time(moment: datetime | None) -> str:
