@@ -27,7 +27,7 @@ from loader.warehouse.ledger import deliveries
 from loader.warehouse.ledger.mutes import mutes
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
 from loader.warehouse.postgres.connection import connect, interruptible, transaction
-from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.postgres.failures import known_error
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import Terminated, end_if_told
 
@@ -210,8 +210,7 @@ def follow() -> None:
                 is_standing_by = True
                 time.sleep(STAND_BY_SECONDS)
             except (psycopg2.Error, TransientError) as error:
-                known = database_error(error) if isinstance(error, psycopg2.Error) else error
-                log.warning("%s: trying again in %.1f s", known, pause)
+                log.warning("%s: trying again in %.1f s", known_error(error), pause)
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

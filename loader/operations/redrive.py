@@ -6,7 +6,6 @@ set aside again is taken back first. So nothing is dropped, and nothing is there
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,11 +22,12 @@ from loader.snapshots import load as snapshots
 from loader.snapshots.again import MendedRows
 from loader.snapshots.grammar import KINDS
 from loader.stream import frames
+from loader.warehouse.halving import refused_rows
 from loader.warehouse.ledger import quarantine
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.quarantine import OpenRow
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.postgres.failures import cause_of
+from loader.warehouse.postgres.failures import cannot_hold, cause_of
 from loader.warehouse.text import printable, shortened, shown
 from loader.warehouse.values import BadValueError, bad
 from loader.wire.records import BadRecord
@@ -126,7 +126,8 @@ class _Again:
             except BadValueError as error:
                 self._stays(row, error.reason)
         if mended:
-            self._load(mended)
+            for each, reason in refused_rows(mended, self._load):
+                self._stays(each.row, reason)
 
     def _read(self, row: OpenRow, text: str) -> Load:
         """How a row is loaded; raises BadValueError, saying why it stays in quarantine."""
@@ -146,9 +147,9 @@ class _Again:
             return _market_row(row, text)
         return bad("unknown_source", "nothing here reads rows of such a source")
 
-    def _load(self, rows: Sequence[_Mended]) -> None:
-        """All of them at once; where one cannot go in, in halves until it is alone."""
-        counts = asdict(self._run)
+    def _load(self, rows: Sequence[_Mended]) -> str | None:
+        """All of them at once; returns why one of them cannot go in, if so: then none has."""
+        counts = self._run.counts
         try:
             stay = self._try(rows)
         except BadValueError as error:
@@ -156,19 +157,13 @@ class _Again:
         except psycopg2.Error as error:
             if cause_of(error) != "row":
                 raise
-            reason = "Postgres cannot hold it: " + str(error).splitlines()[0]
+            reason = cannot_hold(error)
         else:
             for row, why in stay:
                 self._stays(row, why)
-            return
-        for name in ("rows_read", "rows_inserted", "rows_duplicate", "rows_quarantined"):
-            setattr(self._run, name, counts[name])
-        if len(rows) == 1:
-            self._stays(rows[0].row, reason)
-            return
-        middle = len(rows) // 2
-        self._load(rows[:middle])
-        self._load(rows[middle:])
+            return None
+        self._run.counts = counts
+        return reason
 
     def _try(self, rows: Sequence[_Mended]) -> list[tuple[OpenRow, str]]:
         """Load and close rows; returns those that stay in quarantine, and why."""

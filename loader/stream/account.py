@@ -5,10 +5,11 @@ its rows, and is not written again, whoever brings it and however often.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import psycopg2
@@ -19,13 +20,14 @@ from loader.stream.frames import BadFrame
 from loader.stream.market import SAMPLES
 from loader.stream.seconds import Damage, Sample, Second, Stop, Why
 from loader.warehouse.clock import MINUTE, SECOND
+from loader.warehouse.halving import refused_rows
 from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Gap
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.ledger.runs import finished_run
 from loader.warehouse.postgres.connection import transaction
-from loader.warehouse.postgres.failures import cause_of
+from loader.warehouse.postgres.failures import cannot_hold, cause_of
 from loader.warehouse.text import readable
 from loader.wire.records import Record
 
@@ -202,11 +204,15 @@ class StreamAccount:
         if not run.samples:
             return
         self._days.ensure(SAMPLES.table, {at.date() for at, _ in run.samples})
-        self._store(cursor, run, run.samples)
+        for (at, sample), reason in refused_rows(run.samples, partial(self._store, cursor, run)):
+            run.bad.append(BadFrame(sample.book, "not_storable", reason, sample.payload))
+            run.touched[sample.book, at] = _OpenGap(at, at + SECOND, Why("database", reason))
         run.samples.clear()
 
-    def _store(self, cursor: Any, run: _OpenRun, samples: list[tuple[datetime, Sample]]) -> None:
-        """COPY samples; where Postgres refuses a row, halve them until it is alone."""
+    def _store(
+        self, cursor: Any, run: _OpenRun, samples: Sequence[tuple[datetime, Sample]]
+    ) -> str | None:
+        """COPY samples; returns why Postgres refuses one of them, if it does."""
         cursor.execute("savepoint samples")
         try:
             run.inserted += SAMPLES.copy(self._connection, _records(samples), run.run_id)
@@ -214,18 +220,9 @@ class StreamAccount:
             if cause_of(error) != "row":
                 raise
             cursor.execute("rollback to savepoint samples")
-            reason = "Postgres cannot hold it: " + str(error).splitlines()[0]
-        else:
-            cursor.execute("release savepoint samples")
-            return
-        if len(samples) > 1:
-            middle = len(samples) // 2
-            self._store(cursor, run, samples[:middle])
-            self._store(cursor, run, samples[middle:])
-            return
-        [(at, sample)] = samples
-        run.bad.append(BadFrame(sample.book, "not_storable", reason, sample.payload))
-        run.touched[sample.book, at] = _OpenGap(at, at + SECOND, Why("database", reason))
+            return cannot_hold(error)
+        cursor.execute("release savepoint samples")
+        return None
 
     def _write_gaps(self, cursor: Any, run: _OpenRun) -> None:
         gaps = [

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from loader.stream.order_book import BUY, SELL, Diff, Order, OrderBook
-from loader.warehouse.text import printable, shortened
+from loader.warehouse.text import printable, shortened, squeezed
 from loader.warehouse.values import (
     LONGEST_NAME_BYTES,
     BadValueError,
@@ -183,7 +183,7 @@ def _other(data: dict[str, Any]) -> KeepAlive | Ack | Refusal:
 def _refusal(error: Any) -> Refusal:
     if not isinstance(error, str):
         return Refusal("", "an error that is no text")
-    reason = printable(" ".join(shortened(error, 200).split()))
+    reason = squeezed(error, 200)
     return Refusal(reason.rpartition(" - ")[2] if "book is not supported" in reason else "", reason)
 
 

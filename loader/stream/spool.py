@@ -13,6 +13,7 @@ import os
 import stat
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,7 +127,7 @@ class Spool:
                 return [SpoolLine(piece[:_CHUNK_BYTES], self._length_of_line())]
             return [SpoolLine(line, len(line) + 1) for line in piece[:end].split(b"\n")]
 
-    def advance(self, lines: list[SpoolLine]) -> None:
+    def advance(self, lines: Sequence[SpoolLine]) -> None:
         """The lines that came first are safe elsewhere."""
         with self._lock:
             if self._read == self._size:

@@ -6,7 +6,7 @@ from pathlib import Path
 from websockets.exceptions import InvalidProxy, WebSocketException
 
 from loader.warehouse.errors import WarehouseError
-from loader.warehouse.text import printable, shortened
+from loader.warehouse.text import squeezed
 from loader.warehouse.values import BadValueError
 
 LONGEST_CHARACTERS = 200
@@ -34,4 +34,4 @@ def told(error: BaseException) -> str:
 
 def shown_text(text: str) -> str:
     """What somebody else has sent, for a log: on one line, cut and escaped."""
-    return printable(" ".join(shortened(text, LONGEST_CHARACTERS).split()))
+    return squeezed(text, LONGEST_CHARACTERS)

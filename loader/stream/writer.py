@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 import psycopg2
@@ -24,10 +24,11 @@ from loader.stream.spool import LONGEST_LINE_BYTES, Spool, SpoolLine
 from loader.stream.told import told
 from loader.stream.word import leave_word
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.halving import refused_rows
 from loader.warehouse.ledger.identity import warehouse_id
 from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import transaction
-from loader.warehouse.postgres.failures import cause_of, database_error
+from loader.warehouse.postgres.failures import cause_of, database_error, known_error
 
 # The pauses before Postgres is tried again grow from the one to the other.
 RETRY_SECONDS = 1.0
@@ -174,7 +175,7 @@ class SpoolWriter:
         with transaction(connection) as cursor:
             cursor.execute("set statement_timeout = %s", (f"{STATEMENT_SECONDS}s",))
             self._recognise(warehouse_id(cursor))
-        account = StreamAccount(connection)
+        self._account = StreamAccount(connection)
         self._started.set()
         is_last = False
         while not is_last:
@@ -183,7 +184,9 @@ class SpoolWriter:
                 self._is_news = False
                 is_last = self._stopping.is_set()
             while lines := self._spool.peek():
-                account = self._write(account, lines)
+                for line, reason in refused_rows(lines, self._write):
+                    self._account.write([_damage(line, reason)])
+                    self._spool.advance([line])
             self._be_at_ease()
 
     def _be_at_ease(self) -> None:
@@ -216,27 +219,19 @@ class SpoolWriter:
             except UnreadableLineError:
                 continue
 
-    def _write(self, account: StreamAccount, lines: list[SpoolLine]) -> StreamAccount:
-        """Write lines and take them from the spool; returns the account to go on with.
-
-        Where Postgres refuses what they hold, they are halved until the one to blame is alone.
-        """
+    def _write(self, lines: Sequence[SpoolLine]) -> str | None:
+        """Write lines and take them from the spool; returns why Postgres refuses one, if so."""
         try:
-            account.write(self._read(lines))
+            self._account.write(self._read(lines))
         except psycopg2.Error as error:
             if cause_of(error) != "row":
                 raise
-            account = account.reread()
-            if len(lines) > 1:
-                middle = len(lines) // 2
-                account = self._write(account, lines[:middle])
-                return self._write(account, lines[middle:])
-            reason = f"Postgres cannot hold it: {told(database_error(error))}"
-            account.write([_damage(lines[0], reason)])
+            self._account = self._account.reread()
+            return f"Postgres cannot hold it: {told(database_error(error))}"
         self._spool.advance(lines)
-        return account
+        return None
 
-    def _read(self, lines: list[SpoolLine]) -> Iterator[Second | Stop | Damage]:
+    def _read(self, lines: Sequence[SpoolLine]) -> Iterator[Second | Stop | Damage]:
         """What the lines say; those in a row that say nothing are one damage."""
         damage: Damage | None = None
         for line in lines:
@@ -264,6 +259,6 @@ def _damage(line: SpoolLine, reason: str) -> Damage:
 
 
 def _in_our_words(error: Exception) -> WarehouseError:
-    if isinstance(error, psycopg2.Error):
-        return database_error(error)
-    return error if isinstance(error, WarehouseError) else TerminalError(told(error))
+    if isinstance(error, psycopg2.Error | WarehouseError):
+        return known_error(error)
+    return TerminalError(told(error))

@@ -65,6 +65,11 @@ def cause_of(error: psycopg2.Error) -> Cause:
     return "row" if state.startswith(_OF_THE_ROW) else "database"
 
 
+def cannot_hold(error: psycopg2.Error) -> str:
+    """Why a row is set aside that Postgres refuses."""
+    return "Postgres cannot hold it: " + str(error).splitlines()[0]
+
+
 def waiting_helps(state: str) -> bool:
     """Whether what failed with this SQLSTATE may work later without a change of ours."""
     return state.startswith((*_PASSING, *_NO_ROOM))
@@ -73,6 +78,11 @@ def waiting_helps(state: str) -> bool:
 def advice(state: str) -> str:
     """What to do about a SQLSTATE, to be put behind what Postgres said; often nothing."""
     return f": {_WHAT_TO_DO[state]}" if state in _WHAT_TO_DO else ""
+
+
+def known_error(error: psycopg2.Error | WarehouseError) -> WarehouseError:
+    """The error as one of ours."""
+    return database_error(error) if isinstance(error, psycopg2.Error) else error
 
 
 def database_error(error: psycopg2.Error) -> WarehouseError:
