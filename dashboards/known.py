@@ -106,7 +106,7 @@ def _perhaps_older(connection: Connection) -> Iterator[Cursor]:
 
 
 def _condition(data: DataSource, values: Mapping[str, Value | None]) -> sql.Composable:
-    if data.table in ("observed_books", "live_books") and (book := values.get("book")) is not None:
+    if data.by_book and (book := values.get("book")) is not None:
         named = "book = (select named.book from marts.book_named({}) as named)"
         return sql.SQL(named).format(sql.Literal(book))
     return sql.SQL("true")

@@ -52,6 +52,8 @@ class DataSource(Strict):
     table: str
     first: str
     last: str
+    # Whether it has a column `book`, to tell of the book alone that is asked for.
+    by_book: bool = False
 
 
 class Parameter(Strict):

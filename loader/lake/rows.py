@@ -4,6 +4,7 @@ import io
 import logging
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,6 +42,13 @@ _NEW_FILES = (
 log = logging.getLogger(__name__)
 
 
+class _Mark(NamedTuple):
+    """What was counted before a file."""
+
+    counts: tuple[int, int, int, int]
+    spreads_off: int
+
+
 class ObservationRows:
     """Takes the observations of a run into raw, in its transaction; counts them in the run.
 
@@ -66,7 +74,7 @@ class ObservationRows:
     def add(self, place: str, chunks: Iterable[Chunk]) -> None:
         """Take the rows of a file; where reading them is refused, none of them stays."""
         before, held = len(self._pending), (self._rows, self._bytes)
-        counts: tuple[int, ...] | None = None
+        mark: _Mark | None = None
         told: list[str] = []
         left_out: Collection[str] = ()
         try:
@@ -77,20 +85,20 @@ class ObservationRows:
                 told += [f"{place}:{line.line}: {line.reason}" for line in some]
                 if not self._is_full():
                     continue
-                if counts is None:
+                if mark is None:
                     # The file is too big to be kept in memory until it is read whole: from here on
                     # a savepoint takes its rows back if it proves damaged.
                     own, self._pending = self._pending[before:], self._pending[:before]
                     self.flush()
-                    counts = self._mark()
+                    mark = self._mark()
                     self._pending = own
                 self.flush()
         except RefusedError as error:
-            if counts is None:
+            if mark is None:
                 del self._pending[before:]
                 self._rows, self._bytes = held
             else:
-                self._back_to(counts, place)
+                self._back_to(mark, place)
             self.refused[place] = str(error)
             return
         self.left_out.update(list(left_out)[: MOST_LEFT_OUT - len(self.left_out)])
@@ -106,23 +114,15 @@ class ObservationRows:
     def _is_full(self) -> bool:
         return self._rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES
 
-    def _mark(self) -> tuple[int, ...]:
+    def _mark(self) -> _Mark:
         with self._connection.cursor() as cursor:
             cursor.execute("savepoint file")
-        run = self._run
-        return (
-            run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            self.spreads_off,
-        )  # fmt: skip
+        return _Mark(self._run.counts, self.spreads_off)
 
-    def _back_to(self, counts: tuple[int, ...], place: str) -> None:
+    def _back_to(self, mark: _Mark, place: str) -> None:
         with self._connection.cursor() as cursor:
             cursor.execute("rollback to savepoint file")
-        run = self._run
-        (
-            run.rows_read, run.rows_inserted, run.rows_duplicate, run.rows_quarantined,
-            self.spreads_off,
-        ) = counts  # fmt: skip
+        self._run.counts, self.spreads_off = mark
         self._empty()
         self._file_ids.pop(place, None)
 

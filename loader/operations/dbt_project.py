@@ -1,16 +1,14 @@
-"""The dbt project as files, and a digest that is another one as soon as any of them is.
-
-It stands without the settings: dbt's process, which asks for it too, has no use for theirs.
-"""
+"""The dbt project as files, and a digest that is another one as soon as any of them is."""
 
 import hashlib
 import os
 import re
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
-DBT_PROJECT = _ROOT / "dbt_project"
-SEEDS = _ROOT / "seeds" / "reference"
+from loader.warehouse.settings import PROJECT_ROOT
+
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+SEEDS = PROJECT_ROOT / "seeds" / "reference"
 # What dbt and `loader init` write into the project.
 _WRITTEN = {"target", "logs", "dbt_packages", "profiles.yml", ".user.yml"}
 # Whatever the quotes around a name are: YAML doubles those of a text in quotes.

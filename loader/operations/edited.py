@@ -17,7 +17,7 @@ from loader.warehouse.postgres.connection import connect
 from loader.warehouse.text import shown, shown_path
 
 EXPORTED = ("quarantine_id", "source", "location", "reason_code", "reason", "raw")
-# A reply may be as long as 16 MiB, and quotes take two characters.
+# A reply was once taken up to 16 MiB, and quotes take two characters.
 LONGEST_LINE = 33 << 20
 # What is held in memory at a time.
 BATCH_ROWS = 1_000

@@ -97,6 +97,11 @@ def quoted(value: object) -> str:
     return printable(shortened(str(value), 40)) or "''"
 
 
+def squeezed(text: str, longest: int) -> str:
+    """What somebody else has sent, for a log: on one line, cut and escaped."""
+    return printable(" ".join(shortened(text, longest).split()))
+
+
 def plain(number: Decimal) -> str:
     """A decimal without exponent, nor zeros at the end of its decimals."""
     text = f"{number:f}"

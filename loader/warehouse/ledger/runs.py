@@ -90,6 +90,15 @@ class LedgerRun:
     status: str = "succeeded"
     detail: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """What it has counted so far, to be set again when that is taken back."""
+        return self.rows_read, self.rows_inserted, self.rows_duplicate, self.rows_quarantined
+
+    @counts.setter
+    def counts(self, counts: tuple[int, int, int, int]) -> None:
+        self.rows_read, self.rows_inserted, self.rows_duplicate, self.rows_quarantined = counts
+
 
 @contextlib.contextmanager
 def ledger_run(connection: Connection, job: str, detail: dict[str, Any]) -> Iterator[LedgerRun]:
