@@ -25,32 +25,21 @@ daily_active_users as (
 -- Whatever the status: the days do not change with it.
 known_days as (
     select
-        min(activity_date) as first_date,
-        max(activity_date) as last_date,
-        coalesce(cast(:to as date), max(activity_date)) as asked_date
+        min(activity_date) as first_day,
+        max(activity_date) as last_day
     from daily_active_users
 ),
 
-asked_days as (
-    select
-        greatest(
-            coalesce(cast(:from as date), asked_date - 89), first_date
-        ) as from_date,
-        least(asked_date, last_date) as to_date
-    from known_days
-),
-
 days as (
-    select
-        cast(
-            generate_series(
-                cast(from_date as timestamp),
-                cast(to_date as timestamp),
-                interval '1 day'
-            )
-            as date
-        ) as day
-    from asked_days
+    select known.known_day as day
+    from known_days
+    cross join
+        lateral marts.days_known(
+            cast(:from as date),
+            cast(:to as date),
+            known_days.first_day,
+            known_days.last_day
+        ) as known
 ),
 
 final as (

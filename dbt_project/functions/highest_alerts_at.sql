@@ -1,16 +1,10 @@
 with
 
-asked as materialized (
+asked as (
 
     select
-        as_of_text is null as is_now,
-        coalesce(
-            {{ function('last_instant') }}(
-                as_of_text, null, reporting_timezone
-            ),
-            now()
-        ) as as_of
-    from {{ ref('reporting_settings') }}
+        as_of,
+        is_now
 
 ),
 

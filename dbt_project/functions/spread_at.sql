@@ -9,8 +9,7 @@ asked as materialized (
                 as_of_text, null, reporting_timezone
             ),
             now()
-        ) as as_of,
-        blind_after_seconds
+        ) as as_of
     from {{ ref('reporting_settings') }}
 
 ),
@@ -42,9 +41,8 @@ seen_then as (
         last_one.spread,
         last_one.orderbook_timestamp as observed_at,
         asked.as_of
-        > last_one.orderbook_timestamp + greatest(
-            asked.blind_after_seconds, 3 * feeds.interval_seconds
-        ) * interval '1 second' as is_blind
+        > last_one.orderbook_timestamp
+        + limits.blind_after_seconds * interval '1 second' as is_blind
     from asked
     cross join {{ ref('observed_books') }} as known
     cross join
@@ -63,8 +61,8 @@ seen_then as (
             order by observed.orderbook_timestamp desc
             limit 1
         ) as last_one
-    inner join {{ ref('feed_intervals') }} as feeds
-        on last_one.feed = feeds.feed
+    inner join {{ ref('feed_limits') }} as limits
+        on last_one.feed = limits.feed
     where not asked.is_now
 
 ),

@@ -6,10 +6,19 @@ seen as materialized (
 
 ),
 
+moment as (
+
+    select
+        as_of_text is null as is_now,
+        max(as_of) as as_of
+    from seen
+
+),
+
 usual as (
 
     select usual_spread.*
-    from (select max(seen.as_of) as as_of from seen) as moment
+    from moment
     cross join
         lateral {{ function('usual_spread') }}(moment.as_of) as usual_spread
 
@@ -17,7 +26,12 @@ usual as (
 
 open_alerts as (
 
-    select * from {{ function('highest_alerts_at') }}(as_of_text)
+    select highest_alerts.*
+    from moment
+    cross join
+        lateral {{ function('highest_alerts_at') }}(
+            moment.as_of, moment.is_now
+        ) as highest_alerts
 
 ),
 
@@ -27,7 +41,7 @@ told as (
         messages.book,
         max(messages.told_at) as last_told_at
     from {{ ref('alert_messages') }} as messages
-    where messages.told_at <= (select max(seen.as_of) from seen)
+    where messages.told_at <= (select moment.as_of from moment)
     group by messages.book
 
 ),

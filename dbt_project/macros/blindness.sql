@@ -1,3 +1,15 @@
+{#
+    For how long a book may be unseen whose feed has such an interval, in
+    seconds; `limits` are the settings.
+#}
+{% macro blind_after_seconds(interval_seconds) -%}
+    cast(
+        greatest(limits.blind_after_seconds, 3 * {{ interval_seconds }})
+        as integer
+    )
+{%- endmacro %}
+
+
 {# The cause of a gap (ops.gaps) in words that can follow the name of a book. #}
 {% macro cause_in_words(cause) -%}
     case {{ cause }}

@@ -19,8 +19,7 @@ from tests.conftest import BIN, Warehouse
 
 # Marts as dbt builds them, with little in them, and two target tables with awkward values.
 TABLES = """
-    create table marts.reporting_settings as
-    select 'UTC' as reporting_timezone, 120 as blind_after_seconds;
+    create table marts.reporting_settings as select 'UTC' as reporting_timezone;
     create table marts.daily_active_users (activity_date date, status text, active_users bigint);
     create table marts.user_deposit_history (
         status text, user_id text, in_snapshot boolean, deposits bigint,
@@ -74,7 +73,7 @@ TABLES = """
     create view marts.latest_observations as
     select book, orderbook_timestamp as observed_at, feed, bid, ask, spread
     from marts.spread_observations;
-    create table marts.feed_intervals (feed text, interval_seconds integer);
+    create table marts.feed_limits (feed text, blind_after_seconds integer);
     create table marts.alert_messages (book text, told_at timestamptz);
     create table marts.spread_hourly (
         book text, hour timestamptz, threshold_pct numeric, observations bigint,

@@ -80,11 +80,8 @@ seen as materialized (
                 limit 1
             )
         ) as last_seen_at,
-        cast(
-            greatest(
-                limits.blind_after_seconds, 3 * watched.interval_seconds
-            ) as integer
-        ) as blind_after_seconds
+        {{ blind_after_seconds('watched.interval_seconds') }}
+            as blind_after_seconds
     from watched
     cross join {{ ref('reporting_settings') }} as limits
 
