@@ -75,9 +75,9 @@ def as_a_process(environment: dict[str, str]) -> Iterator[None]:
     """What a command sets for its process ends with it: settings, signals, where it logs to."""
     root = logging.getLogger()
     handlers, level, on_sigterm = root.handlers, root.level, signal.getsignal(signal.SIGTERM)
-    # libpq reads the environment wherever it connects: to change it under a thread that does may
-    # take this process down.
-    readers = {name for name in threads() if not name.startswith("thread server")}
+    # libpq reads the environment wherever it connects: to change it under a thread that does, as
+    # those of the stream do, may take this process down.
+    readers = {name for name in threads() if name.startswith("thread stream")}
     assert not (environment and readers), f"{readers} may read the environment meanwhile"
     changed = mock.patch.dict(os.environ, environment) if environment else contextlib.nullcontext()
     try:
