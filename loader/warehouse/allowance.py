@@ -7,6 +7,7 @@ went over is cut, so that its thread ends too.
 
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
+# struct linger, on, of no seconds.
+_NO_FAREWELL = struct.pack("ii", 1, 0)
 
 
 class Allowance:
@@ -74,9 +77,11 @@ class _Line:
             self._shut_down()
 
     def _shut_down(self) -> None:
-        # Not close(): only this ends a recv that waits in another thread.
+        # Not close(): only this ends a recv that waits in another thread. The close that follows
+        # resets the connection: a server that is full of words would wait minutes for us to read on.
         if self._socket:
             with contextlib.suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_FAREWELL)
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
