@@ -78,7 +78,7 @@ class _Line:
 
     def _shut_down(self) -> None:
         # Not close(): only this ends a recv that waits in another thread. The close that follows
-        # resets the connection: a server that is full of words would wait minutes for us to read on.
+        # resets the connection: a server in full flow would wait minutes for us to read on.
         if self._socket:
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_FAREWELL)
