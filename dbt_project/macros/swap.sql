@@ -12,6 +12,10 @@
     waits before it looks for a deadlock (1 s). What is not to be had by then
     is given back and tried again later: who reads for long delays the swap,
     and no other reader.
+
+    One swap goes at a time: of two, one may wait for what the other holds,
+    longer than half a second on a busy machine, and a reader between them would
+    be the one that Postgres ends.
 #}
 {% macro swap_sql(target_relation, fresh_relation) %}
 do $swap$
@@ -32,6 +36,7 @@ begin
     perform set_config('search_path', '', true);
     loop
         begin
+            perform pg_advisory_xact_lock(hashtext('warehouse swap'));
             before := to_regclass(target_name);
             views := {{ views_that_read_sql('before') }};
             tables := {{ tables_tied_to_sql('before') }};
