@@ -123,7 +123,7 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
     from dashboards.definitions import load_dashboards
     from dashboards.metabase.changes import Change
     from dashboards.metabase.provision import Provision
-    from dashboards.metabase.session import Session
+    from dashboards.metabase.session import Session, as_expected
     from loader.warehouse.settings import get_settings
 
     changes: list[Change] = []
@@ -134,14 +134,15 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
 
     settings = get_settings()
     load_dashboards()
-    Provision(
-        Session(settings, may_set_up=is_writing),
-        settings,
-        is_writing=is_writing,
-        prune=prune,
-        report=report,
-        notice=lambda line: click.echo(line, err=True),
-    ).run()
+    with as_expected(settings):
+        Provision(
+            Session(settings, may_set_up=is_writing),
+            settings,
+            is_writing=is_writing,
+            prune=prune,
+            report=report,
+            notice=lambda line: click.echo(line, err=True),
+        ).run()
     click.echo(f"{len(changes)} changes" if changes else "nothing to change")
     return len(changes)
 

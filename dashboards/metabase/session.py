@@ -4,21 +4,62 @@ By itself metabase-api waits for ever, asks who it is before every call and hide
 Source: Metabase's API as of v0.63; see DECISIONS.md for what was never tried on a real one.
 """
 
+import contextlib
+import json
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from metabase_api import Metabase_API
 
 from loader.warehouse.allowance import Allowance
-from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.errors import TerminalError, TransientError, UsageError, WarehouseError
 from loader.warehouse.redaction import redacted
 from loader.warehouse.settings import Settings
 
 _PASSING = (408, 429, 502, 503, 504)
 _RETRIES = 3
+# Far more than thousands of cards take.
+_MOST_BYTES = 32 << 20
+
+log = logging.getLogger(__name__)
+
+
+class _MetabaseReply(NamedTuple):
+    """What Metabase answered, all of it."""
+
+    status_code: int
+    reason: str
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The body; raises ValueError where it is no JSON."""
+        try:
+            return json.loads(self.content)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
+
+
+class _ReplyTooLargeError(requests.RequestException):
+    pass
+
+
+@contextlib.contextmanager
+def as_expected(settings: Settings) -> Iterator[None]:
+    """Where answers are read: one that has not the members that Metabase's have is one line."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        log.debug("an answer of Metabase", exc_info=True)
+        what = f"{type(error).__name__}: {error}"
+        raise TerminalError(
+            f"Metabase at {settings.metabase_url} answered otherwise than expected ({what}): is "
+            "WAREHOUSE_METABASE_URL right, and its version one that this is made for?"
+        ) from None
 
 
 class Session(Metabase_API):  # type: ignore[misc]
@@ -121,9 +162,9 @@ class Session(Metabase_API):  # type: ignore[misc]
 
     @property
     def _manners(self) -> dict[str, Any]:
-        return {"timeout": self._timeout, "allow_redirects": False}
+        return {"timeout": self._timeout, "allow_redirects": False, "stream": True}
 
-    def _log_in(self) -> requests.Response:
+    def _log_in(self) -> _MetabaseReply:
         body = {"username": self.email, "password": self.password}
         return self._post_outside("/api/session", body)
 
@@ -149,17 +190,17 @@ class Session(Metabase_API):  # type: ignore[misc]
         if reply.status_code != 403:
             self._read(reply, "POST /api/setup")
 
-    def _post_outside(self, path: str, body: object) -> requests.Response:
+    def _post_outside(self, path: str, body: object) -> _MetabaseReply:
         post = partial(requests.post, f"{self.domain}{path}", json=body, **self._manners)
         try:
             return self._in_time(post)
         except requests.RequestException as error:
             raise self._unreachable(error) from None
 
-    def _in_time(self, send: Callable[[], requests.Response]) -> requests.Response:
+    def _in_time(self, send: Callable[[], requests.Response]) -> _MetabaseReply:
         """Send a request; the whole of its answer, too, has to be here within the limit."""
         try:
-            return Allowance(self._timeout).spend_on(send)
+            return Allowance(self._timeout).spend_on(lambda: _whole(send()))
         except TimeoutError:
             raise requests.Timeout from None
 
@@ -187,12 +228,17 @@ class Session(Metabase_API):  # type: ignore[misc]
                     raise self._no_metabase("GET /api/session/properties")
                 return answer
 
-    def _unreachable(self, error: requests.RequestException) -> TransientError:
+    def _unreachable(self, error: requests.RequestException) -> WarehouseError:
+        if isinstance(error, _ReplyTooLargeError):
+            return TerminalError(
+                f"Metabase at {self.domain} answered with more than {_MOST_BYTES >> 20} MiB: "
+                "is WAREHOUSE_METABASE_URL right?"
+            )
         late = isinstance(error, requests.Timeout)
         how = f"did not answer within {self._timeout:g} s" if late else "cannot be reached"
         return TransientError(f"Metabase at {self.domain} {how}: try again")
 
-    def _read(self, reply: requests.Response, what: str) -> Any:
+    def _read(self, reply: _MetabaseReply, what: str) -> Any:
         """What a reply says; raises for what is no success."""
         if reply.status_code < 300:
             return self._json(reply, what)
@@ -209,7 +255,7 @@ class Session(Metabase_API):  # type: ignore[misc]
             raise TransientError(problem)
         raise TerminalError(problem)
 
-    def _json(self, reply: requests.Response, what: str) -> Any:
+    def _json(self, reply: _MetabaseReply, what: str) -> Any:
         if reply.status_code == 204 or not reply.content:
             return None
         try:
@@ -224,12 +270,22 @@ class Session(Metabase_API):  # type: ignore[misc]
         )
 
 
-def _message(reply: requests.Response) -> str:
+def _whole(reply: requests.Response) -> _MetabaseReply:
+    with reply:
+        body = bytearray()
+        for piece in reply.iter_content(1 << 16):
+            body += piece
+            if len(body) > _MOST_BYTES:
+                raise _ReplyTooLargeError
+        return _MetabaseReply(reply.status_code, reply.reason, reply.headers, bytes(body))
+
+
+def _message(reply: _MetabaseReply) -> str:
     """The reason in the body of an error: a text, or the fields that are wrong."""
     try:
         body = reply.json()
     except ValueError:
-        body = reply.text
+        body = reply.content.decode(errors="replace")
     if isinstance(body, dict):
         fields = body.get("errors") or {}
         told = "; ".join(f"{field}: {why}" for field, why in fields.items())

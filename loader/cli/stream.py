@@ -3,7 +3,7 @@
 import click
 
 from loader.cli.typed import books_option
-from loader.warehouse.signals import Terminated
+from loader.warehouse.signals import Terminated, end_if_told
 
 
 @click.command()
@@ -38,4 +38,6 @@ async def _stream(books: tuple[str, ...]) -> None:
         options=Options(settings.stream_depth, settings.stream_check_seconds),
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.stop)
+    # It may have come while all of this was imported, where its exception gets lost.
+    end_if_told()
     await daemon.run()

@@ -26,6 +26,8 @@ from loader.warehouse.values import MAX_DIGITS
 MAGIC = (b"PAR1", b"PARE")
 PIECE_ROWS = 1 << 13
 PIECE_BYTES = 1 << 20
+# On the average of a row group, whatever else its rows hold.
+LARGEST_ROW = 4 << 20
 # Of a column's pages, what is read at once.
 BUFFER_BYTES = 1 << 18
 LARGEST_SPOOL = 1 << 30
@@ -140,12 +142,17 @@ def _damage(error: BaseException) -> RefusedError:
 
 
 def _rows_at_once(footer: Any) -> int:
-    """So many rows that their values take about PIECE_BYTES."""
+    """So many rows that their values take about PIECE_BYTES.
+
+    Raises RefusedError where a single one takes far more: pyarrow reads a value whole.
+    """
     widest = 1
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
         # Not asked of each column: of a damaged one, pyarrow ends the process.
         widest = max(widest, group.total_byte_size // max(group.num_rows, 1))
+    if widest > LARGEST_ROW:
+        raise RefusedError(f"its rows take {widest >> 20} MiB each: no observation does")
     return max(1, min(PIECE_ROWS, PIECE_BYTES // widest))
 
 

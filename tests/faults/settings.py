@@ -198,7 +198,7 @@ def _typed_cases() -> Iterator[Case]:
     export = ("loader", "quarantine", "export", HERE)
     for name in ("a directory", "a link in a circle", "a file as a directory", "a name too long"):
         yield Case(TYPED, "place", f"an export: {name}", (export, PLACES[name]), Holds((1, 2)))
-    yield Case(TYPED, "full disk", "an export", (export, "/dev/full"), Holds((75,)))
+    yield Case(TYPED, "full disk", "an export", (export, "/dev/full"), Holds((2,)))
     yield Case(TYPED, "full disk", "a lake", ((*COMMANDS["since"][:4], HERE), "/dev/full"),
                Holds((1, 2, 75)))  # fmt: skip
     yield Case(TYPED, "permission", "an export", (export, _in_a_locked_directory), Holds((1, 2)))

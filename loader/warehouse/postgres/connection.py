@@ -1,7 +1,9 @@
 """Connections to the warehouse: nothing else opens one, or says what an error of it means."""
 
 import contextlib
+import math
 import select
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +22,8 @@ from loader.warehouse.settings import get_settings
 MINIMUM_VERSION = 170000
 ENCODING = "UTF8"
 ISOLATION = "READ COMMITTED"
+# The longest that a server may take to let us in.
+CONNECT_SECONDS = 10
 
 # What an administrator has set for a user or a database, with other programs in mind, is not to
 # break what is made for Postgres as it comes. Only whether a server may be written to is theirs to
@@ -99,7 +103,7 @@ def open_connection(where: Endpoint) -> Connection:
         password=where.password,
         dbname=where.db,
         application_name="bitso-warehouse",
-        connect_timeout=10,
+        connect_timeout=CONNECT_SECONDS,
         keepalives_idle=30,
         keepalives_interval=10,
         keepalives_count=3,
@@ -178,10 +182,17 @@ def interruptible() -> Iterator[None]:
 
 
 def _wait(connection: Connection) -> None:
+    # libpq keeps its own limit only where it waits itself.
+    is_new = connection.status == extensions.STATUS_SETUP
+    gives_up_at = time.monotonic() + CONNECT_SECONDS if is_new else math.inf
     try:
         while (state := connection.poll()) != extensions.POLL_OK:
             reading = state == extensions.POLL_READ
-            select.select([connection] if reading else [], [] if reading else [connection], [])
+            left = max(0.0, gives_up_at - time.monotonic()) if is_new else None
+            if not any(select.select(
+                [connection] if reading else [], [] if reading else [connection], [], left
+            )):  # fmt: skip
+                raise psycopg2.OperationalError("timeout expired")
     except (psycopg2.Error, OSError):
         raise
     except BaseException:
