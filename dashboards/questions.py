@@ -57,7 +57,10 @@ class DataSource(Strict):
 
 
 class Parameter(Strict):
-    """One parameter of a question, as its file describes it."""
+    """One parameter of a question, as its file describes it.
+
+    `at_most` names another one, a number that this one must not be above.
+    """
 
     type: Literal["date", "instant", "integer", "number", "text"]
     description: str
@@ -65,6 +68,7 @@ class Parameter(Strict):
     unset: str | None = None
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    at_most: str | None = None
     known: KnownNames | None = None
 
     @model_validator(mode="after")
@@ -201,6 +205,10 @@ class Question(Strict):
         # because only the database knows in which time zone days are cut.
         if first and type(first) is type(last) and str(first) > str(last):
             raise UsageError(f"{self.name}: from must not be after to")
+        for name, parameter in self.parameters.items():
+            value, limit = values[name], values.get(parameter.at_most or "")
+            if value is not None and limit is not None and Decimal(str(value)) > Decimal(str(limit)):
+                raise UsageError(f"{self.name}: {name} must not be above {parameter.at_most}")
         return values
 
     def _parse(self, name: str, parameter: Parameter, text: str) -> Value:
