@@ -4,8 +4,8 @@ description: >-
   The alerts that a book would have had with a threshold, any value, by the
   definition of spread alerts: how many opened on each day, how long they were
   open (an open one up to its last observation), the longest of them, and the
-  largest spread in them. Alerts count on the day they opened, whole. A day on
-  which the book was not observed has no row: it was not calm but unseen.
+  largest spread in them. An alert counts whole on the day that it opened. A
+  day on which the book was not observed has no row: it was not calm but unseen.
 display: table
 data: market
 columns:
@@ -42,7 +42,7 @@ alerts as (
             - tested.opened_at
         ) as seconds,
         cast(
-            tested.opened_at at time zone zones.reporting_timezone as date
+            tested.opened_at at time zone period.reporting_timezone as date
         ) as day
     from
         marts.backtested_alerts(
@@ -53,7 +53,11 @@ alerts as (
             cast(:from as text),
             cast(:to as text)
         ) as tested
-    cross join marts.reporting_settings as zones
+    inner join
+        marts.period_of_book(
+            :book, cast(:from as text), cast(:to as text)
+        ) as period
+        on tested.opened_at >= period.first_instant
 ),
 
 days as (
