@@ -33,17 +33,8 @@ parameters:
 */
 with
 
-alerts as (
-    select
-        tested.opened_at,
-        tested.peak_spread,
-        extract(
-            epoch from coalesce(tested.closed_at, tested.last_observed_at)
-            - tested.opened_at
-        ) as seconds,
-        cast(
-            tested.opened_at at time zone period.reporting_timezone as date
-        ) as day
+tested as (
+    select *
     from
         marts.backtested_alerts(
             :book,
@@ -52,7 +43,20 @@ alerts as (
             cast(:min_observations as integer),
             cast(:from as text),
             cast(:to as text)
-        ) as tested
+        )
+),
+
+alerts as (
+    select
+        tested.peak_spread,
+        cast(
+            tested.opened_at at time zone period.reporting_timezone as date
+        ) as day,
+        extract(
+            epoch from coalesce(tested.closed_at, tested.last_observed_at)
+            - tested.opened_at
+        ) as seconds
+    from tested
     inner join
         marts.period_of_book(
             :book, cast(:from as text), cast(:to as text)
@@ -68,7 +72,7 @@ days as (
 final as (
     select
         days.day,
-        count(alerts.opened_at) as alerts,
+        count(alerts.day) as alerts,
         trim_scale(coalesce(sum(alerts.seconds), 0)) as seconds_above,
         trim_scale(coalesce(max(alerts.seconds), 0)) as longest_seconds,
         trim_scale(max(alerts.peak_spread)) as largest_spread

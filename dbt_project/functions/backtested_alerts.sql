@@ -1,5 +1,14 @@
 with
 
+asked as (
+
+    select
+        threshold,
+        close_below,
+        least_observations
+
+),
+
 period as materialized (
 
     select * from {{ function('period_of_book') }}(
@@ -12,12 +21,13 @@ thresholds as materialized (
 
     select
         period.book,
-        threshold as threshold_pct,
-        coalesce(close_below, threshold) as close_below_pct,
-        least_observations as min_observations,
+        asked.threshold as threshold_pct,
+        asked.least_observations as min_observations,
         cast('' as text) as channels,
-        true as is_watched
+        true as is_watched,
+        coalesce(asked.close_below, asked.threshold) as close_below_pct
     from period
+    cross join asked
 
 ),
 

@@ -1,5 +1,13 @@
 with
 
+asked as (
+
+    select * from {{ function('period_of_book') }}(
+        book_name, from_text, to_text
+    )
+
+),
+
 period as (
 
     select
@@ -7,9 +15,7 @@ period as (
         asked.reporting_timezone,
         greatest(asked.first_instant, known.first_observed_at) as first_instant,
         least(asked.last_instant, known.last_observed_at) as last_instant
-    from {{ function('period_of_book') }}(
-        book_name, from_text, to_text
-    ) as asked
+    from asked
     inner join {{ ref('observed_books') }} as known
         on asked.book = known.book
 

@@ -2,8 +2,8 @@ with
 
 asked as (
 
-    select named.book
-    from {{ function('book_named') }}(book_name) as named
+    select book
+    from {{ function('book_named') }}(book_name)
 
 ),
 

@@ -1,13 +1,24 @@
+with
+
+asked as (
+
+    select
+        book_name,
+        from_text,
+        to_text
+
+)
+
 select
     named.book,
-    zones.reporting_timezone,
-    {{ function('first_instant') }}(
-        from_text, to_text, known.last_observed_at, zones.reporting_timezone
-    ) as first_instant,
-    {{ function('last_instant') }}(
-        to_text, known.last_observed_at, zones.reporting_timezone
-    ) as last_instant
-from {{ function('book_named') }}(book_name) as named
-cross join {{ ref('reporting_settings') }} as zones
+    period.reporting_timezone,
+    period.first_instant,
+    period.last_instant
+from asked
+cross join lateral {{ function('book_named') }}(asked.book_name) as named
 left join {{ ref('observed_books') }} as known
     on named.book = known.book
+cross join
+    lateral {{ function('period_up_to') }}(
+        asked.from_text, asked.to_text, known.last_observed_at
+    ) as period

@@ -5,7 +5,9 @@ select
             then to_char(
                 hour_start at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"+00:00"'
             )
-        when 'day' then to_char(hour_start at time zone time_zone, 'YYYY-MM-DD')
-        when 'hour_of_day' then to_char(hour_start at time zone time_zone, 'HH24')
+        when 'day'
+            then to_char(hour_start at time zone time_zone, 'YYYY-MM-DD')
+        when 'hour_of_day'
+            then to_char(hour_start at time zone time_zone, 'HH24')
         when 'whole' then 'whole'
     end as period

@@ -1,20 +1,30 @@
 -- Of each quantile the middle of its step.
 with
 
+chosen as (
+
+    select
+        book,
+        hour,
+        step,
+        observations,
+        {{ function('period_of_hour') }}(
+            hour, period_kind, time_zone
+        ) as period
+    from {{ ref('spread_histogram') }}
+    where hour >= first_hour and hour < end_hour
+
+),
+
 counted as (
 
     select
-        histogram.book,
-        {{ function('period_of_hour') }}(
-            histogram.hour, period_kind, time_zone
-        ) as period,
-        histogram.step,
-        sum(histogram.observations) as observations
-    from {{ ref('spread_histogram') }} as histogram
-    where
-        histogram.hour >= first_hour
-        and histogram.hour < end_hour
-    group by 1, 2, 3
+        chosen.book,
+        chosen.period,
+        chosen.step,
+        sum(chosen.observations) as observations
+    from chosen
+    group by chosen.book, chosen.period, chosen.step
 
 ),
 

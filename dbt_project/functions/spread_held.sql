@@ -6,7 +6,11 @@ asked as (
 
     select
         first_hour,
-        end_hour
+        end_hour,
+        book_name is null as is_any,
+        (
+            select book from {{ function('book_named') }}(book_name)
+        ) as book
 
 ),
 
@@ -38,14 +42,12 @@ observed as (
     where
         seen.is_primary
         and seen.orderbook_timestamp
-        > first_hour - (select reaches.longest from reaches)
-        and seen.orderbook_timestamp < end_hour
+        > (select asked.first_hour from asked)
+        - (select reaches.longest from reaches)
+        and seen.orderbook_timestamp < (select asked.end_hour from asked)
         and (
-            book_name is null
-            or seen.book = (
-                select named.book
-                from {{ function('book_named') }}(book_name) as named
-            )
+            (select asked.is_any from asked)
+            or seen.book = (select asked.book from asked)
         )
 
 )

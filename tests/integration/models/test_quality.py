@@ -79,7 +79,7 @@ ANY = [
     Threshold("btc_mxn", Decimal("0.123456789012345"), Decimal("0.1"), 2),
     Threshold("eth_mxn", Decimal("0.1"), Decimal("0.02"), 4),
     Threshold("usd_mxn", Decimal(0), Decimal(0)),
-    Threshold("usd_mxn", Decimal("9999999"), Decimal("1")),
+    Threshold("usd_mxn", Decimal(9999999), Decimal(1)),
 ]
 
 
@@ -199,27 +199,41 @@ def test_spread_quality(asked: Warehouse, given: Given, by: str, book: str | Non
     for name, quotes in market.primary(QUOTES).items():
         if book and name != "eth_mxn":
             continue
-        parts: dict[str, list[tuple[Quote, Decimal]]] = defaultdict(list)
-        seen: dict[str, list[Quote]] = defaultdict(list)
-        for hour, quote, seconds in held(quotes):
-            if first <= hour <= last:
-                parts[label(hour, by)].append((quote, seconds))
-        for quote in quotes:
-            hour = quote.at.replace(minute=0, second=0, microsecond=0)
-            if first <= hour <= last:
-                seen[label(hour, by)].append(quote)
-        covered: dict[str, list[Decimal]] = defaultdict(list)
-        own = [quote for quote in QUOTES if quote.book == name]
-        hour = max(first, WATCH.since)
-        while hour <= min(last, WATCH.until - HOUR):
-            share = market.coverage(own, [WATCH], hour)
-            if share is not None:
-                covered[label(hour, by)].append(share)
-            hour += HOUR
+        parts, seen = by_period(quotes, by, first, last)
+        covered = shares_covered(name, by, first, last)
         for period in {*parts, *covered}:
             periods.add((period, name))
             check(found[period, name], parts[period], seen[period], covered[period], levels[name])
     assert found.keys() == periods
+
+
+def by_period(
+    quotes: list[Quote], by: str, first: datetime, last: datetime
+) -> tuple[dict[str, list[tuple[Quote, Decimal]]], dict[str, list[Quote]]]:
+    """The quotes of each period that held in it, with their seconds, and that came in it."""
+    parts: dict[str, list[tuple[Quote, Decimal]]] = defaultdict(list)
+    seen: dict[str, list[Quote]] = defaultdict(list)
+    for hour, quote, seconds in held(quotes):
+        if first <= hour <= last:
+            parts[label(hour, by)].append((quote, seconds))
+    for quote in quotes:
+        hour = quote.at.replace(minute=0, second=0, microsecond=0)
+        if first <= hour <= last:
+            seen[label(hour, by)].append(quote)
+    return parts, seen
+
+
+def shares_covered(book: str, by: str, first: datetime, last: datetime) -> dict[str, list[Decimal]]:
+    """Of each period the shares of its hours that were observed."""
+    covered: dict[str, list[Decimal]] = defaultdict(list)
+    own = [quote for quote in QUOTES if quote.book == book]
+    hour = max(first, WATCH.since)
+    while hour <= min(last, WATCH.until - HOUR):
+        share = market.coverage(own, [WATCH], hour)
+        if share is not None:
+            covered[label(hour, by)].append(share)
+        hour += HOUR
+    return covered
 
 
 def check(
@@ -231,7 +245,9 @@ def check(
 ) -> None:
     coverage, average, *quantiles, largest, above_1, above_2, above_3 = row
     if covered:
-        assert abs(Decimal(coverage) - sum(covered) / len(covered)) < Decimal("0.000002")
+        assert abs(Decimal(coverage) - sum(covered, Decimal(0)) / len(covered)) < Decimal(
+            "0.000002"
+        )
     else:
         assert coverage is None
     spreads = sorted(quote.spread for quote in seen)
@@ -245,8 +261,8 @@ def check(
     if not parts:
         assert (average, above_1, above_2, above_3) == (None,) * 4
         return
-    total = sum(seconds for _, seconds in parts)
-    weighted = sum(quote.spread * seconds for quote, seconds in parts) / total
+    total = sum((seconds for _, seconds in parts), Decimal(0))
+    weighted = sum((quote.spread * each for quote, each in parts), Decimal(0)) / total
     assert abs(Decimal(average) - weighted) <= Decimal("0.0000005")
     for value, level in zip((above_1, above_2, above_3), levels[:3], strict=True):
         above = sum((each for quote, each in parts if quote.above(level)), Decimal(0))
