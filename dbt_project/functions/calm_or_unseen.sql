@@ -14,7 +14,8 @@ asked as materialized (
 
 ),
 
-latest as (
+-- As a value: it is named more than once.
+latest as materialized (
 
     select
         coalesce(

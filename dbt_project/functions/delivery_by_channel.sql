@@ -8,7 +8,8 @@ asked as (
 
 ),
 
-latest as (
+-- As a value: it is named more than once.
+latest as materialized (
 
     select
         greatest(

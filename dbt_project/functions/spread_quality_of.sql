@@ -120,3 +120,5 @@ full outer join covered
     on measured.book = covered.book and measured.period = covered.period
 left join quantiles
     on measured.book = quantiles.book and measured.period = quantiles.period
+-- Not where nobody looked and only the last spread before still held.
+where measured.largest is not null or covered.book is not null

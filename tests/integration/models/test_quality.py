@@ -201,7 +201,7 @@ def test_spread_quality(asked: Warehouse, given: Given, by: str, book: str | Non
             continue
         parts, seen = by_period(quotes, by, first, last)
         covered = shares_covered(name, by, first, last)
-        for period in {*parts, *covered}:
+        for period in {*seen, *covered}:
             periods.add((period, name))
             check(found[period, name], parts[period], seen[period], covered[period], levels[name])
     assert found.keys() == periods
