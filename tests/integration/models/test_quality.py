@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from dashboards.questions import load_questions
+from loader.warehouse.errors import UsageError
 from loader.warehouse.ledger.monitored import Watch
 from tests import market
 from tests.conftest import Warehouse
@@ -141,6 +143,14 @@ def test_a_backtest_of_any_threshold(tested: Threshold, given: Given) -> None:
         )
         for day, found in sorted(days.items())
     ]  # fmt: skip
+
+
+def test_an_alert_may_not_end_above_its_threshold() -> None:
+    question = load_questions()["threshold-backtest"]
+    for given in ({"close_below": "0.2"}, {"threshold": "2", "close_below": "10"}):
+        with pytest.raises(UsageError, match="close_below must not be above threshold"):
+            question.bind(given)
+    assert question.bind({"threshold": "10", "close_below": "2"})["close_below"] == "2"
 
 
 def day_of(at: datetime) -> str:
