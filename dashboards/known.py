@@ -17,6 +17,9 @@ from dashboards.questions import DataSource, KnownNames, Question, Value
 from loader.warehouse.errors import UsageError
 from loader.warehouse.text import age, nearest
 
+# Those that are not seen come first.
+_BOOKS_SAID = 5
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -45,12 +48,13 @@ def note(
     connection: Connection, question: Question, values: Mapping[str, Value | None], rows: int
 ) -> str:
     """What is to be said beside an answer: how new its data are, or where there are any."""
-    seen = None
+    seen = meant = None
     with _perhaps_older(connection) as cursor:
         seen = extent(cursor, question, values)
+        meant = None if rows else calm_or_unseen(cursor, question, values)
     if seen is None:
         return "how new the data are is not known"
-    return seen.in_words if rows else f"no rows: {seen.from_to}"
+    return seen.in_words if rows else "no rows: " + "; ".join(filter(None, [meant, seen.from_to]))
 
 
 def as_known(
@@ -94,11 +98,38 @@ def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None
     return Extent(first, last, None if seconds is None else float(seconds))
 
 
+def calm_or_unseen(
+    cursor: Cursor, question: Question, values: Mapping[str, Value | None]
+) -> str | None:
+    """What an answer without rows means, book by book: all was calm, or nobody looked.
+
+    None where it means neither.
+    """
+    if question.calm_over_days is None:
+        return None
+    if question.calm_over_days:
+        call = "calm_or_unseen(%s, %s, cast(%s as text), cast(%s as text), %s)"
+        given = [values.get(name) for name in ("book", "threshold", "from", "to")]
+        asked = [*given, question.calm_over_days - 1]
+    else:
+        call, asked = "calm_or_unseen_now(%s)", [values.get("book")]
+    cursor.execute(
+        f"select book || ': ' || said, is_unseen from marts.{call} order by is_unseen desc, book",
+        asked,
+    )
+    books = cursor.fetchall()
+    said = [words for words, _ in books[:_BOOKS_SAID]]
+    if rest := books[_BOOKS_SAID:]:
+        unseen = sum(is_unseen for _, is_unseen in rest)
+        said.append(f"{len(rest)} books more, {unseen} of them not seen")
+    return "; ".join(said) or "no book is watched"
+
+
 @contextlib.contextmanager
 def _perhaps_older(connection: Connection) -> Iterator[Cursor]:
     """A cursor for marts that the version before may not have built yet: then nothing is said."""
     with (
-        contextlib.suppress(psycopg2.errors.UndefinedTable),
+        contextlib.suppress(psycopg2.errors.UndefinedTable, psycopg2.errors.UndefinedFunction),
         connection,
         connection.cursor() as cursor,
     ):

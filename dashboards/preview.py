@@ -22,7 +22,7 @@ from dashboards.answers import Glimpse, Kind, glimpse, reading
 from dashboards.charts import Column, heading, missing, warns
 from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
-from dashboards.known import extent
+from dashboards.known import calm_or_unseen, extent
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.postgres.failures import database_error
@@ -159,6 +159,7 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
             # A cursor of its own: in this one times are text.
             with connection.cursor() as another:
                 known = extent(another, question, values)
+                meant = None if seen.answer.rows else calm_or_unseen(another, question, values)
         except psycopg2.errors.QueryCanceled:
             error = "no answer in time: see WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
         except psycopg2.OperationalError:
@@ -168,7 +169,8 @@ def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
             error = str(database_error(problem))
         else:
             shown = _shown(tile, question, asked, sql, seen)
-            return replace(shown, age=known.in_words if known else None)
+            empty = f"{shown.empty} {meant}" if meant else shown.empty
+            return replace(shown, age=known.in_words if known else None, empty=empty)
         cursor.execute("rollback to tile")
     return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
 

@@ -57,7 +57,10 @@ class DataSource(Strict):
 
 
 class Parameter(Strict):
-    """One parameter of a question, as its file describes it."""
+    """One parameter of a question, as its file describes it.
+
+    `at_most` names another one, a number that this one must not be above.
+    """
 
     type: Literal["date", "instant", "integer", "number", "text"]
     description: str
@@ -65,6 +68,7 @@ class Parameter(Strict):
     unset: str | None = None
     choices: tuple[str, ...] = ()
     minimum: int | None = None
+    at_most: str | None = None
     known: KnownNames | None = None
 
     @model_validator(mode="after")
@@ -149,7 +153,11 @@ def _parse_instant(text: str) -> str:
 
 
 class Question(Strict):
-    """One question: its front matter, and its SQL in the form that psycopg2 binds."""
+    """One question: its front matter, and its SQL in the form that psycopg2 binds.
+
+    An answer without rows means that all was calm, or that nobody looked, where `calm_over_days`
+    is set: it says over how many days that is by default, 0 of this moment.
+    """
 
     name: str
     title: str
@@ -159,6 +167,7 @@ class Question(Strict):
     columns: dict[str, Column] = Field(default_factory=dict)
     parameters: dict[str, Parameter] = Field(default_factory=dict)
     data: DataSource | None = None
+    calm_over_days: int | None = Field(None, ge=0)
     statement: str
 
     @model_validator(mode="after")
@@ -201,6 +210,14 @@ class Question(Strict):
         # because only the database knows in which time zone days are cut.
         if first and type(first) is type(last) and str(first) > str(last):
             raise UsageError(f"{self.name}: from must not be after to")
+        for name, parameter in self.parameters.items():
+            value, limit = values[name], values.get(parameter.at_most or "")
+            if (
+                value is not None
+                and limit is not None
+                and Decimal(str(value)) > Decimal(str(limit))
+            ):
+                raise UsageError(f"{self.name}: {name} must not be above {parameter.at_most}")
         return values
 
     def _parse(self, name: str, parameter: Parameter, text: str) -> Value:

@@ -6,6 +6,7 @@ description: >-
   included.
 display: table
 data: market
+calm_over_days: 7
 columns:
   threshold_pct: {title: Threshold, unit: "%"}
   peak_spread: {title: Largest spread, unit: "%", decimals: 3}

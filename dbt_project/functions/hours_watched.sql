@@ -2,52 +2,16 @@ with
 
 asked as (
 
-    select
-        book,
-        from_text,
-        to_text,
-        case
-            when with_first_hour then interval '0'
-            else interval '59 minutes 59.999999 seconds'
-        end as skipped
+    select book
     from {{ function('book_named') }}(book_name)
-
-),
-
--- As a value: the functions below name it more than once.
-latest as materialized (
-
-    select
-        greatest(
-            (select max(hour) from {{ ref('spread_hourly') }}),
-            (select max(window_start) from {{ ref('observation_coverage') }})
-        ) as seen_at
 
 ),
 
 bounds as (
 
-    select
-        date_trunc(
-            'hour',
-            {{ function('first_instant') }}(
-                asked.from_text,
-                asked.to_text,
-                latest.seen_at,
-                zones.reporting_timezone
-            ) + asked.skipped,
-            'UTC'
-        ) as first_hour,
-        date_trunc(
-            'hour',
-            {{ function('last_instant') }}(
-                asked.to_text, latest.seen_at, zones.reporting_timezone
-            ) + interval '1 hour',
-            'UTC'
-        ) as end_hour
-    from {{ ref('reporting_settings') }} as zones
-    cross join asked
-    cross join latest
+    select * from {{ function('hours_between') }}(
+        from_text, to_text, with_first_hour
+    )
 
 ),
 

@@ -64,7 +64,7 @@
                     ) %}
                 {% endfor %}
             {% endfor %}
-            {{ function_sql(function, body.sql) }}
+            {{ function_sql(function, render(body.sql)) }}
         {% endfor %}
     {% endif %}
 {% endmacro %}

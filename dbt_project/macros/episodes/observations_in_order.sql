@@ -1,8 +1,9 @@
 {#
     Each observation with what comes before and after it in its range, and
-    until when its feed may be silent. CTE `neighbours`.
+    until when its feed may be silent. CTE `neighbours`. Feeds: a relation of
+    every feed with its interval_seconds.
 #}
-{% macro observations_in_order(observations) %}
+{% macro observations_in_order(observations, feeds) %}
     feed_limits as (
 
         select
@@ -10,7 +11,7 @@
             greatest(
                 3 * feeds.interval_seconds, 60
             ) * interval '1 second' as blind_after
-        from {{ ref('feeds') }} as feeds
+        from {{ feeds }} as feeds
 
     ),
 

@@ -1,7 +1,7 @@
 {#
     The one definition of an alert episode, as CTEs that end in `episodes`:
     spread_alerts puts modelled quotes in, spread_alerts_live what has come
-    since.
+    since, and backtested_alerts judges by thresholds that nobody watches.
 
     An observation is calm when its spread is not bigger than close_below_pct.
     An episode opens with the first of min_observations breaches in a row, and
@@ -20,9 +20,10 @@
         opening_ask, opening_spread, peak_spread, observations, breaches. Of
         each range the episodes that were open when it began, as they were.
     as_of: an expression, the instant up to which silence is known
+    feeds: a relation of every feed with its interval_seconds
 #}
-{% macro spread_episodes(observations, carried, as_of) %}
-    {{ observations_in_order(observations) }},
+{% macro spread_episodes(observations, carried, as_of, feeds) %}
+    {{ observations_in_order(observations, feeds) }},
 
     {{ observations_above(carried) }},
 

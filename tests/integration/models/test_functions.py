@@ -18,6 +18,9 @@ FUNCTIONS = {
     "readable_amount", "readable_boolean", "readable_instant", "readable_integer",
     "readable_number", "readable_text", "readable_whole_number",
     "highest_alerts_at", "spread_at", "states_at", "usual_spread",
+    "backtested_alerts", "calm_or_unseen", "calm_or_unseen_now", "coverage_by_period",
+    "days_observed", "delivery_by_channel", "hours_between", "period_of_book", "period_of_hour",
+    "period_up_to", "quantiles_by_period", "spread_held", "spread_quality_of",
 }  # fmt: skip
 MAKE = ("build", "--select", "resource_type:function")
 

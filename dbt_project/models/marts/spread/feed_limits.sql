@@ -18,6 +18,7 @@ feed_limits as (
 
     select
         feeds.feed,
+        feeds.interval_seconds,
         {{ blind_after_seconds('feeds.interval_seconds') }}
             as blind_after_seconds
     from feeds

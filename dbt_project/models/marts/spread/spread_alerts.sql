@@ -47,7 +47,7 @@ seen as (
 {{ observations_to_judge() }},
 
 {{ spread_episodes(
-    'observations', 'carried', '(select seen.seen_until from seen)'
+    'observations', 'carried', '(select seen.seen_until from seen)', ref('feeds')
 ) }},
 
 -- What closed because nobody watched for it any more is not told by quotes and

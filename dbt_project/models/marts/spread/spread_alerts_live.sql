@@ -57,7 +57,7 @@ carried as materialized (
 
 ),
 
-{{ spread_episodes('observations', 'carried', 'now()') }},
+{{ spread_episodes('observations', 'carried', 'now()', ref('feeds')) }},
 
 all_episodes as (
 

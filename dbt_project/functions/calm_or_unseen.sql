@@ -1,0 +1,130 @@
+with
+
+asked as materialized (
+
+    select
+        threshold,
+        from_text,
+        to_text,
+        days,
+        book_name is null as is_any,
+        (
+            select book from {{ function('book_named') }}(book_name)
+        ) as book
+
+),
+
+-- As a value: it is named more than once.
+latest as materialized (
+
+    select
+        coalesce(
+            (select max(opened_at) from {{ ref('spread_alerts') }}),
+            (select max(last_observed_at) from {{ ref('observed_books') }})
+        ) as seen_at
+
+),
+
+period as materialized (
+
+    select period.*
+    from asked
+    cross join latest
+    cross join
+        lateral {{ function('period_up_to') }}(
+            asked.from_text, asked.to_text, latest.seen_at, asked.days
+        ) as period
+
+),
+
+covered as (
+
+    select
+        windows.book,
+        sum(windows.observed) as observed,
+        sum(windows.expected) as expected
+    from {{ ref('observation_coverage') }} as windows
+    where
+        windows.window_start
+        > (select period.first_instant from period) - interval '10 minutes'
+        and windows.window_start
+        <= (select period.last_instant from period)
+    group by windows.book
+
+),
+
+-- By index: of each book the last observation of the period.
+books as (
+
+    select
+        known.book,
+        known.last_observed_at,
+        covered.observed,
+        covered.expected,
+        (
+            select max(seen.orderbook_timestamp)
+            from {{ ref('spread_observations') }} as seen
+            where
+                seen.book = known.book
+                and seen.orderbook_timestamp
+                <= (select period.last_instant from period)
+        ) as last_seen_at,
+        coalesce(
+            (select asked.threshold from asked),
+            (
+                select min(thresholds.threshold_pct)
+                from {{ ref('book_thresholds') }} as thresholds
+                where thresholds.book = known.book
+            )
+        ) as threshold_pct
+    from {{ ref('observed_books') }} as known
+    left join covered
+        on known.book = covered.book
+    where
+        (known.last_observed_at is not null or covered.expected > 0)
+        and (
+            (select asked.is_any from asked)
+            or known.book = (select asked.book from asked)
+        )
+
+),
+
+judged as (
+
+    select
+        books.*,
+        coalesce(
+            books.last_seen_at
+            < (select period.first_instant from period),
+            true
+        ) as is_unseen
+    from books
+
+)
+
+select
+    judged.book,
+    judged.is_unseen,
+    case
+        when judged.is_unseen
+            then coalesce(
+                'not seen since '
+                || {{ minute_in_words('judged.last_seen_at') }},
+                'not seen by then'
+            )
+        else
+            coalesce(
+                'nothing above '
+                || cast(trim_scale(judged.threshold_pct) as text) || ' %',
+                'no threshold is watched'
+            )
+    end
+    || coalesce(
+        ', ' || judged.observed || ' of ' || judged.expected || ' seconds seen',
+        case
+            when not judged.is_unseen
+                then ', how much of the time was seen is not known'
+            else ''
+        end
+    ) as said
+from judged
