@@ -12,7 +12,7 @@ from loader.warehouse import relative
 ZONES = [UTC, *map(ZoneInfo, ("America/Mexico_City", "America/Sao_Paulo", "Asia/Tokyo",
                               "Pacific/Apia", "America/St_Johns"))]  # fmt: skip
 NOWS = st.builds(
-    lambda seconds, zone: datetime.fromtimestamp(seconds, zone),
+    datetime.fromtimestamp,
     st.floats(0, datetime(2100, 1, 1, tzinfo=UTC).timestamp()),
     st.sampled_from(ZONES),
 )
