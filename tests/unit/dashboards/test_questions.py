@@ -71,6 +71,10 @@ def test_statuses_and_ways_of_counting_are_choices() -> None:
     assert counting.choices == ("to_date", "on_day")
 
 
+def test_each_question_says_what_it_answers_from() -> None:
+    assert [question.name for question in load_questions().values() if not question.data] == []
+
+
 def test_only_placeholders_are_replaced() -> None:
     statement = parse_question("rows", FILE).statement
     assert statement == (
