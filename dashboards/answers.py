@@ -5,11 +5,12 @@ is ISO 8601 in UTC, the same in each output format.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import new_type, register_type
@@ -21,20 +22,18 @@ from loader.warehouse.postgres.copy import CsvSink, copy_query
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.settings import get_settings
 
+# So many rows are fetched at once.
+FETCHED_ROWS = 2_000
 AnswerRow = tuple[str | int | None, ...]
 Kind = Literal["number", "date", "instant", "flag", "text"]
 
-_DATE_OID = 1082
-_TIMESTAMPTZ_OID = 1184
-_NUMERIC_OID = 1700
+FLAG_OID, WHOLE_OIDS, FLOAT_OIDS = 16, (20, 21, 23), (700, 701)
+DATE_OID, INSTANT_OID, _NUMERIC_OID = 1082, 1184, 1700
 _KINDS: dict[int, Kind] = {
-    16: "flag",
-    20: "number",
-    21: "number",
-    23: "number",
-    _DATE_OID: "date",
-    _TIMESTAMPTZ_OID: "instant",
-    _NUMERIC_OID: "number",
+    FLAG_OID: "flag",
+    **dict.fromkeys((*WHOLE_OIDS, _NUMERIC_OID), "number"),
+    DATE_OID: "date",
+    INSTANT_OID: "instant",
 }
 
 
@@ -55,17 +54,28 @@ class Glimpse:
     has_more: bool
 
 
+@dataclass(frozen=True)
+class AnswerColumn:
+    """A column of an answer, and the number by which Postgres knows its type."""
+
+    name: str
+    oid: int
+
+
 def _as_text(value: str | bytes | None, _cursor: Cursor) -> str | None:
     return None if value is None else str(value)
 
 
 def _as_iso_instant(value: str | bytes | None, _cursor: Cursor) -> str | None:
-    # The session is in UTC: `2022-04-30 04:10:26.5+00`.
-    return None if value is None else str(value).replace(" ", "T", 1) + ":00"
+    if value is None:
+        return None
+    # The session is in UTC: `2022-04-30 04:10:26.5+00`; what is infinite has no zone.
+    time, zone, era = str(value).partition("+00")
+    return f"{time.replace(' ', 'T', 1)}+00:00{era}" if zone else time
 
 
-_TEXT = new_type((_DATE_OID, _NUMERIC_OID), "EXACT_TEXT", _as_text)
-_INSTANT = new_type((_TIMESTAMPTZ_OID,), "ISO_INSTANT", _as_iso_instant)
+_TEXT = new_type((DATE_OID, _NUMERIC_OID), "EXACT_TEXT", _as_text)
+_INSTANT = new_type((INSTANT_OID,), "ISO_INSTANT", _as_iso_instant)
 
 
 @contextlib.contextmanager
@@ -111,7 +121,7 @@ def glimpse(
     """
     for kind in (_TEXT, _INSTANT):
         register_type(kind, cursor)
-    query = cursor.mogrify(question.statement, values).decode()
+    query = bound(cursor, question, values)
     skipped = 0
     if latest_first:
         cursor.execute(f"select count(*) from (\n{query}\n) as answer")
@@ -135,21 +145,55 @@ def glimpse(
 
 def copy_answer(
     connection: Connection, question: Question, values: Mapping[str, Value | None], out: CsvSink
-) -> int:
-    """Write the answer as CSV, in constant memory; returns how many rows it has."""
+) -> None:
+    """Write the answer as CSV, in constant memory."""
     with connection.cursor() as cursor:
-        copy_csv(cursor, cursor.mogrify(question.statement, values).decode(), out)
-        return cursor.rowcount
+        copy_csv(cursor, bound(cursor, question, values), out)
+
+
+def bound(cursor: Cursor, question: Question, values: Mapping[str, Value | None]) -> str:
+    """The question's SQL with the values in their places."""
+    return str(cursor.mogrify(question.statement, values).decode())
+
+
+def columns_of(cursor: Cursor, query: str) -> list[AnswerColumn]:
+    """The columns that a query's answer has."""
+    cursor.execute(f"select * from (\n{query}\n) as answer limit 0")
+    return [AnswerColumn(each.name, each.type_code) for each in cursor.description or ()]
+
+
+def fetched(
+    connection: Connection, query: str, columns: Sequence[AnswerColumn]
+) -> Iterator[list[AnswerRow]]:
+    """The rows of a query, some at a time, in the connection's transaction.
+
+    Whole numbers and flags as such, instants as ISO 8601, anything else as Postgres writes it.
+    """
+    with connection.cursor() as cursor:
+        # All of the rows are wanted, not the first ones soon.
+        cursor.execute("set local cursor_tuple_fraction = 1")
+    texts = {each.oid for each in columns} - {FLAG_OID, *WHOLE_OIDS, INSTANT_OID}
+    with connection.cursor(name="answer") as rows:
+        register_type(new_type(tuple(texts), "AS_TEXT", _as_text), rows)
+        register_type(_INSTANT, rows)
+        rows.execute(query)
+        while some := rows.fetchmany(FETCHED_ROWS):
+            yield some
 
 
 def copy_csv(cursor: Cursor, query: str, out: CsvSink) -> None:
     """Write a query's rows as CSV with a header, instants as ISO 8601."""
-    cursor.execute(f"select * from (\n{query}\n) as answer limit 0")
-    columns = ", ".join(
+    columns = columns_of(cursor, query)
+    # By their places: two may have one name.
+    names = [sql.Identifier(f"column_{place}") for place in range(len(columns))]
+    values = [
         # to_json knows ISO 8601; COPY itself would put a space before the time.
-        f'to_json("{column.name}") #>> \'{{}}\' as "{column.name}"'
-        if column.type_code == _TIMESTAMPTZ_OID
-        else f'"{column.name}"'
-        for column in cursor.description or ()
-    )
-    copy_query(cursor, f"select {columns} from (\n{query}\n) as answer", out)
+        sql.SQL("to_json({}) #>> '{{}}' as {}" if each.oid == INSTANT_OID else "{} as {}").format(
+            name, sql.Identifier(each.name)
+        )
+        for name, each in zip(names, columns, strict=True)
+    ]
+    selected, named = sql.SQL(", ").join(values), sql.SQL(", ").join(names)
+    begin = sql.SQL("select {} from (").format(selected).as_string(cursor)
+    end = sql.SQL(") as answer ({})").format(named).as_string(cursor) if columns else ") as answer"
+    copy_query(cursor, f"{begin}\n{query}\n{end}", out)

@@ -1,7 +1,8 @@
 """The `dashboards` command: parse, call, print; a command imports what it runs, when it runs."""
 
-import json
+import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,11 @@ from loader.warehouse.commands import CommandGroup, GivenPath
 from loader.warehouse.errors import TerminalError, UsageError
 
 if TYPE_CHECKING:
-    from dashboards.answers import Answer
+    from dashboards.formats import Written
     from dashboards.questions import Parameter, Question
 
-_WIDTH = {"max_content_width": 100}
+log = logging.getLogger(__name__)
+FORMATS = ("table", "csv", "json", "jsonl", "parquet")
 
 
 class Ask(click.Group):
@@ -28,17 +30,19 @@ class Ask(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:  # noqa: ARG002
         """The command that asks a question, its parameters as options."""
-        from dashboards.questions import load_questions
+        from dashboards.questions import broken_questions, load_questions
         from loader.warehouse.text import nearest
 
         questions = load_questions()
+        if cmd_name in broken_questions():
+            raise broken_questions()[cmd_name]
         if cmd_name not in questions:
             hint = nearest(cmd_name, questions) or ": `dashboards ask` lists them"
             raise UsageError(f"no such question: {cmd_name}{hint}")
         return _command(questions[cmd_name])
 
 
-@click.group(cls=CommandGroup, name="dashboards", context_settings=_WIDTH)
+@click.group(cls=CommandGroup, name="dashboards")
 def main() -> None:
     """Show what the warehouse knows.
 
@@ -47,17 +51,57 @@ def main() -> None:
 
 
 @main.group(cls=Ask, invoke_without_command=True)
-@click.option("--list", "list_only", is_flag=True, help="List the questions and leave.")
+@click.option("--list", "list_only", is_flag=True, help="List the questions, a line each.")
 @click.pass_context
 def ask(context: click.Context, *, list_only: bool) -> None:
-    """Answer a question; without a name, list the questions."""
-    from dashboards.questions import load_questions
+    """Answer a question; without a name, list the questions by who asks them."""
+    from dashboards.questions import GROUPS, broken_questions, load_questions
 
-    if list_only or context.invoked_subcommand is None:
-        width = max(map(len, load_questions()))
-        for name, question in load_questions().items():
-            click.echo(f"{name:{width}}  {question.title}")
-        context.exit()
+    if context.invoked_subcommand is not None:
+        return
+    questions = load_questions().values()
+    width = max(len(question.name) for question in questions)
+    for group in [None] if list_only else GROUPS:
+        if group:
+            click.echo(f"{group}:")
+        for question in questions:
+            if group in (None, question.asked_by):
+                click.echo(f"{'  ' * bool(group)}{question.name:{width}}  {question.title}")
+    if not list_only:
+        click.echo("\n`dashboards ask NAME --help` tells a question's parameters.")
+    _fail_for(map(str, broken_questions().values()))
+
+
+# How an answer is printed.
+_PRINTED: tuple[click.Parameter, ...] = (
+    click.Option(
+        ["--format", "output_format"],
+        type=click.Choice(FORMATS),
+        default=FORMATS[0],
+        show_default=True,
+        help="How to print the answer.",
+    ),
+    click.Option(
+        ["--limit"], type=click.IntRange(min=1), metavar="N", help="Print the first N rows only."
+    ),
+)
+
+
+@main.command("sql", params=[click.Argument(["query"], metavar="SELECT"), *_PRINTED])
+def ask_sql(query: str, output_format: str, limit: int | None) -> None:
+    """Answer a query over the marts, as the reader, who can change nothing.
+
+    Such as: dashboards sql "select * from marts.spread_alerts" --limit 10
+    """
+    from dashboards import answers, formats, typed_sql
+
+    formats.refuse_terminal(output_format, sys.stdout)
+    with answers.reading() as connection:
+        checked = typed_sql.checked(connection, query)
+        written = formats.write(connection, checked, output_format, sys.stdout, limit)
+    if not written.rows:
+        click.echo("no rows", err=True)
+    _tell_left_out(written)
 
 
 @main.command()
@@ -71,11 +115,16 @@ def export(directory: Path) -> None:
     from dashboards.export import export as write_files
     from loader.warehouse.text import shown_path
 
-    write_files(directory, lambda path: click.echo(f"wrote {shown_path(path)}"))
+    _fail_for(write_files(directory, lambda path: click.echo(f"wrote {shown_path(path)}")))
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="[DASHBOARD...]")
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[DASHBOARD...]",
+    shell_complete=lambda _context, _argument, text: _dashboards_like(text),
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -98,8 +147,19 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
     path = out or get_settings().home / "dashboards.html"
     problems = write_page(path, [known[name] for name in names or known])
     click.echo(f"wrote {shown_path(path)}")
-    if problems:
-        raise TerminalError("; ".join(problems))
+    _fail_for(problems)
+
+
+def _dashboards_like(begun: str) -> list[str]:
+    from dashboards.definitions import load_dashboards
+
+    return [name for name in load_dashboards() if name.startswith(begun)]
+
+
+def _fail_for(problems: Iterable[str]) -> None:
+    """End with exit code 1 where there are problems, each of which is told."""
+    if told := "; ".join(problems):
+        raise TerminalError(told)
 
 
 @main.command()
@@ -124,6 +184,7 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
     from dashboards.metabase.changes import Change
     from dashboards.metabase.provision import Provision
     from dashboards.metabase.session import Session, as_expected
+    from dashboards.questions import broken_questions
     from loader.warehouse.settings import get_settings
 
     changes: list[Change] = []
@@ -134,6 +195,8 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
 
     settings = get_settings()
     load_dashboards()
+    # What has no question here would be taken for one that has left.
+    _fail_for(map(str, broken_questions().values()))
     with as_expected(settings):
         Provision(
             Session(settings, may_set_up=is_writing),
@@ -148,35 +211,36 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
 
 
 def _command(question: "Question") -> click.Command:
-    def run(output_format: str, **given: str | None) -> None:
-        from dashboards import answers, known
+    def run(output_format: str, limit: int | None, **given: str | None) -> None:
+        from dashboards import answers, formats, known
+        from loader.warehouse.postgres.reporting import reporting_now
 
-        values = question.bind({name: text for name, text in given.items() if text is not None})
+        formats.refuse_terminal(output_format, sys.stdout)
+        typed = {name: text for name, text in given.items() if text is not None}
+        values = question.bind(typed, lambda: reporting_now("reader"))
         with answers.reading() as connection:
             values = known.as_known(connection, question, values)
-            if output_format == "csv":
-                rows = answers.copy_answer(connection, question, values, sys.stdout.buffer)
-            else:
-                answer = answers.ask(connection, question, values)
-                rows = len(answer.rows)
-                (_print_json if output_format == "json" else _print_table)(answer)
+            with connection, connection.cursor() as cursor:
+                query = answers.bound(cursor, question, values)
+            log.debug("%s", query)
+            written = formats.write(connection, query, output_format, sys.stdout, limit)
             # On stderr: stdout carries nothing but the answer.
-            if not rows or output_format == "table":
-                click.echo(known.note(connection, question, values, rows), err=True)
+            if not written.rows or output_format == "table":
+                note = known.note(connection, question, values, written.rows)
+                click.echo(note, err=True)
+        _tell_left_out(written)
 
     options: list[click.Parameter] = [
         _option(name, parameter) for name, parameter in question.parameters.items()
     ]
-    formats = click.Option(
-        ["--format", "output_format"],
-        type=click.Choice(["table", "csv", "json"]),
-        default="table",
-        show_default=True,
-        help="How to print the answer.",
-    )
     return click.Command(
-        question.name, callback=run, params=[*options, formats], help=question.description
+        question.name, callback=run, params=[*options, *_PRINTED], help=question.description
     )
+
+
+def _tell_left_out(written: "Written") -> None:
+    if written.left_out:
+        click.echo(f"the first {written.rows:,} rows; {written.left_out:,} more", err=True)
 
 
 def _option(name: str, parameter: "Parameter") -> click.Option:
@@ -185,23 +249,17 @@ def _option(name: str, parameter: "Parameter") -> click.Option:
         ["--" + name.replace("_", "-"), name],
         metavar="|".join(parameter.choices) or parameter.type.upper(),
         help=f"{parameter.description}  [default: {parameter.default_text}]",
+        shell_complete=lambda _context, _option, text: _values_like(parameter, text),
     )
 
 
-def _print_json(answer: "Answer") -> None:
-    """One object a row, in UTF-8 whatever the terminal has, as JSON always is.
+def _values_like(parameter: "Parameter", begun: str) -> list[str]:
+    """What a value may become: one of its choices, or a known name that is nobody's own."""
+    from loader.warehouse.completing import names_in
 
-    Amounts are strings: most JSON readers make floats of numbers.
-    """
-    rows = (
-        json.dumps(dict(zip(answer.columns, row, strict=True)), ensure_ascii=False)
-        for row in answer.rows
-    )
-    text = "[\n" + ",\n".join(rows) + "\n]" if answer.rows else "[]"
-    click.echo(text.encode())
-
-
-def _print_table(answer: "Answer") -> None:
-    from loader.warehouse.table import text_table
-
-    click.echo(text_table(answer.columns, answer.rows))
+    values = list(parameter.choices)
+    if parameter.known and not parameter.known.private:
+        values = names_in(parameter.known.table, parameter.known.column)
+    elif parameter.type in ("date", "instant"):
+        values = ["today", "yesterday"]
+    return [value for value in values if value.startswith(begun)]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dashboards.charts import Strict
-from dashboards.questions import Parameter, Question, load_questions
+from dashboards.questions import Parameter, Question, broken_questions, load_questions
 from loader.warehouse.errors import TerminalError, WarehouseError
 from loader.warehouse.text import nearest
 
@@ -120,7 +120,8 @@ class Dashboard(Strict):
         return self
 
     def _problems(self) -> Iterator[str]:
-        questions = load_questions()
+        # A file that is broken is missing in its own tiles only.
+        questions = load_questions().keys() | broken_questions().keys()
         asked = [tile.question for tile in self.tiles if tile.question]
         used = [each.values.question for each in self.filters.values() if each.values]
         for name in [*asked, *used]:
@@ -133,14 +134,14 @@ class Dashboard(Strict):
                 if tile.at.overlaps(other.at):
                     yield f"{tile.label} overlaps {other.label}"
             for name in tile.ignores:
-                if name not in self.filters or not _knows(tile, name):
+                if name not in self.filters or not (_is_broken(tile) or _knows(tile, name)):
                     yield f"{tile.label} ignores {name!r}, which would not reach it anyway"
         for name, chosen in self.filters.items():
             yield from self._problems_of_filter(name, chosen)
 
     def _problems_of_filter(self, name: str, chosen: Filter) -> Iterator[str]:
         parameters = list(self.fed_by(name))
-        if not parameters:
+        if not parameters and not any(map(_is_broken, self.tiles)):
             yield f"the filter {name!r} is wired to nothing"
         for parameter in parameters:
             if _kind(parameter) != _kind(parameters[0]) or (
@@ -181,12 +182,19 @@ class Dashboard(Strict):
         return {name: text for name, text in defaults.items() if text is not None}
 
     def question_of(self, tile: Tile) -> Question | None:
-        """The question of a tile; None for a heading."""
+        """The question of a tile; None for a heading. Raises TerminalError for one with a fault."""
+        if tile.question in broken_questions():
+            raise broken_questions()[tile.question]
         return load_questions()[tile.question] if tile.question else None
 
 
+def _is_broken(tile: Tile) -> bool:
+    return tile.question in broken_questions()
+
+
 def _knows(tile: Tile, name: str) -> bool:
-    return tile.question is not None and name in load_questions()[tile.question].parameters
+    question = load_questions().get(tile.question or "")
+    return question is not None and name in question.parameters
 
 
 def _kind(parameter: Parameter) -> str:

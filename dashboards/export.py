@@ -16,7 +16,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from dashboards.answers import copy_answer, copy_csv
-from dashboards.questions import load_questions
+from dashboards.questions import Question, broken_questions, load_questions
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink
@@ -25,8 +25,12 @@ from loader.warehouse.postgres.statements import statement
 from loader.warehouse.text import shown_path
 
 
-def export(directory: Path, report: Callable[[Path], None]) -> None:
-    """Write all files below a directory, and report each one that is whole."""
+def export(directory: Path, report: Callable[[Path], None]) -> list[str]:
+    """Write all files below a directory, and report each one that is whole.
+
+    Returns what is wrong with questions that have no answer, one line each.
+    """
+    problems = [str(error) for error in broken_questions().values()]
     try:
         with contextlib.closing(connect("exporter")) as connection:
             tables = _begin(connection)
@@ -38,11 +42,26 @@ def export(directory: Path, report: Callable[[Path], None]) -> None:
                 report(path)
             for name, question in load_questions().items():
                 path = directory / "questions" / f"{name}.csv"
-                with whole_file(path) as out:
-                    copy_answer(connection, question, question.bind({}), out)
-                report(path)
+                if problem := _write_answer(connection, question, path):
+                    problems.append(problem)
+                else:
+                    report(path)
     except psycopg2.Error as error:
         raise database_error(error) from None
+    return problems
+
+
+def _write_answer(connection: Connection, question: Question, path: Path) -> str | None:
+    """Write an answer; what is wrong where the question does not fit the marts."""
+    with connection.cursor() as cursor:
+        cursor.execute("savepoint question")
+        try:
+            with whole_file(path) as out:
+                copy_answer(connection, question, question.bind({}), out)
+        except (psycopg2.ProgrammingError, psycopg2.DataError) as error:
+            cursor.execute("rollback to question")
+            return f"question {question.name}: {database_error(error)}"
+    return None
 
 
 def _begin(connection: Connection) -> list[str]:

@@ -25,7 +25,9 @@ from dashboards.export import whole_file
 from dashboards.known import calm_or_unseen, extent
 from dashboards.questions import Question, Value
 from dashboards.vega import is_drawable, specification
+from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.postgres.reporting import reporting_now
 from loader.warehouse.postgres.statements import statement
 
 # Metabase draws as many rows, and nobody reads more.
@@ -62,6 +64,11 @@ class Panel:
     chart: dict[str, Any] | None = None
 
     @property
+    def name(self) -> str:
+        """The name of its question, also where that has no file that can be read."""
+        return self.question.name if self.question else self.heading or ""
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to show."""
         return not self.rows and self.chart is None
@@ -85,10 +92,10 @@ def preview(path: Path, dashboards: Iterable[Dashboard]) -> list[str]:
     with whole_file(path) as out:
         out.write(_page(sheets).encode())
     return [
-        f"{sheet.dashboard.name}, {panel.question.name}: {panel.error}"
+        f"{sheet.dashboard.name}, {panel.name}: {panel.error}"
         for sheet in sheets
         for panel in sheet.panels
-        if panel.error and panel.question
+        if panel.error
     ]
 
 
@@ -145,10 +152,13 @@ def _default_in_words(dashboard: Dashboard, name: str) -> str:
 
 
 def _panel(connection: Connection, dashboard: Dashboard, tile: Tile) -> Panel:
-    question = dashboard.question_of(tile)
+    try:
+        question = dashboard.question_of(tile)
+    except TerminalError as problem:
+        return Panel(tile.at, heading=tile.question, error=str(problem))
     if question is None:
         return Panel(tile.at, heading=tile.heading)
-    values = question.bind(dashboard.given_to(tile))
+    values = question.bind(dashboard.given_to(tile), lambda: reporting_now("reader"))
     asked = _asked(question, values)
     limit = CHART_ROWS if question.chart else TABLE_ROWS
     with connection.cursor() as cursor:

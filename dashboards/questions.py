@@ -13,16 +13,21 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from dashboards.charts import Chart, Column, Display, Strict
+from loader.warehouse import relative
 from loader.warehouse.errors import TerminalError, UsageError
 from loader.warehouse.text import nearest, plain
 
 Value = str | int | date
+Group = Literal["markets", "users", "exchanges", "pipeline"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+# The time of day in the zone in which days are cut; asked only where a text is relative to it.
+Now = Callable[[], datetime]
 
 _FRONT_MATTER = re.compile(r"\A/\*\n(?P<yaml>.*?)\*/\n(?P<sql>.*)\Z", re.DOTALL)
 # What may hold a colon without being a parameter comes first, so that it is passed over.
@@ -33,6 +38,10 @@ _PLACEHOLDER = re.compile(
 _TABLE = re.compile(r"\bmarts\.([a-z_]+)\b(?!\()")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class KnownNames(Strict):
@@ -47,8 +56,12 @@ class KnownNames(Strict):
 
 
 class DataSource(Strict):
-    """What a question answers from: a table of marts, and when each of its rows begins and ends."""
+    """What a question answers from: a table of marts, and when each of its rows begins and ends.
 
+    `asked_by` says who has use for it: those who watch markets, users, exchanges or the pipeline.
+    """
+
+    asked_by: Group
     table: str
     first: str
     last: str
@@ -90,16 +103,19 @@ class Parameter(Strict):
         if self.choices:
             return " or ".join(self.choices)
         return {
-            "date": "a date like 2022-04-30",
-            "instant": "a date like 2022-04-30 or an instant like 2022-04-30T04:10:26Z",
+            "date": f"a date like 2022-04-30, {relative.EXPECTED}",
+            "instant": "a date like 2022-04-30, an instant like 2022-04-30T04:10:26Z, "
+            + relative.EXPECTED,
             "integer": "a whole number"
             + ("" if self.minimum is None else f" of {self.minimum} or more"),
             "number": "a number of 0 or more",
             "text": "text in UTF-8",
         }[self.type]
 
-    def parse(self, text: str) -> Value:
+    def parse(self, text: str, now: Now = _utc_now) -> Value:
         """The value to bind; raises ValueError when the text is none."""
+        if self.type in ("date", "instant") and relative.is_relative(text):
+            return self._parse_relative(text, now())
         if self.choices and text not in self.choices:
             raise ValueError(text)
         if self.type == "integer":
@@ -114,6 +130,12 @@ class Parameter(Strict):
             raise ValueError(text)
         text.encode()
         return text
+
+    def _parse_relative(self, text: str, now: datetime) -> Value:
+        if self.type == "date":
+            return relative.day(text, now)
+        found = relative.day_or_instant(text, now)
+        return found.isoformat() if isinstance(found, datetime) else found
 
     def _parse_integer(self, text: str) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
@@ -184,6 +206,11 @@ class Question(Strict):
             raise ValueError("a line or bar needs a chart, and nothing else has one")
         return self
 
+    @property
+    def asked_by(self) -> Group:
+        """Who has use for it; of one that does not say what it answers from, who runs all this."""
+        return self.data.asked_by if self.data else "pipeline"
+
     def sql(self, placeholder: Callable[[str], str]) -> str:
         """Its SQL, with what `placeholder` makes of each parameter's name in the name's place."""
         return re.sub(
@@ -192,17 +219,21 @@ class Question(Strict):
             self.statement,
         )
 
-    def bind(self, given: Mapping[str, str]) -> dict[str, Value | None]:
+    def bind(self, given: Mapping[str, str], now: Now = _utc_now) -> dict[str, Value | None]:
         """A value for every parameter: the given text, checked, or the default.
 
+        `now` is asked once at most, so that no midnight lies between two parameters.
         Raises UsageError, naming the parameter and what was expected.
         """
         for name in given:
             if name not in self.parameters:
                 hint = nearest(name, self.parameters)
                 raise UsageError(f"{self.name} has no parameter {name!r}{hint}")
+        now = cache(now)
         values = {
-            name: self._parse(name, parameter, given[name]) if name in given else parameter.default
+            name: self._parse(name, parameter, given[name], now)
+            if name in given
+            else parameter.default
             for name, parameter in self.parameters.items()
         }
         first, last = values.get("from"), values.get("to")
@@ -220,9 +251,9 @@ class Question(Strict):
                 raise UsageError(f"{self.name}: {name} must not be above {parameter.at_most}")
         return values
 
-    def _parse(self, name: str, parameter: Parameter, text: str) -> Value:
+    def _parse(self, name: str, parameter: Parameter, text: str, now: Now) -> Value:
         try:
-            return parameter.parse(text)
+            return parameter.parse(text, now)
         except ValueError:
             hint = nearest(text, parameter.choices)
             raise UsageError(
@@ -257,6 +288,8 @@ def parse_question(name: str, text: str | bytes) -> Question:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TerminalError(f"question {name}: {where}: {first['msg']}") from None
+    except RecursionError:
+        raise TerminalError(f"question {name}: nested too deeply") from None
     except (yaml.YAMLError, TypeError, ValueError) as error:
         raise TerminalError(f"question {name}: {' '.join(str(error).split())}") from None
 
@@ -304,13 +337,26 @@ def _to_pyformat(sql: str) -> str:
     return "".join([*pieces, sql[end:].replace("%", "%%")]).strip()
 
 
-@cache
 def load_questions() -> dict[str, Question]:
-    """Every question of the package by name, in alphabetical order."""
+    """Every question of the package by name, in alphabetical order; those left out are broken."""
+    return _read_questions()[0]
+
+
+def broken_questions() -> dict[str, TerminalError]:
+    """What is wrong with the files that hold no question, by the names that they would have."""
+    return _read_questions()[1]
+
+
+@cache
+def _read_questions() -> tuple[dict[str, Question], dict[str, TerminalError]]:
+    questions, broken = {}, {}
     folder = resources.files("dashboards") / "questions"
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
-    return {
-        name: parse_question(name, file.read_bytes())
-        for file in files
-        if (name := file.name.removesuffix(".sql")) != file.name
-    }
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        name = file.name.removesuffix(".sql")
+        if name == file.name:
+            continue
+        try:
+            questions[name] = parse_question(name, file.read_bytes())
+        except TerminalError as error:
+            broken[name] = error
+    return questions, broken

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from loader.operations.status import statuses
+from loader.operations.status import note_schedule, statuses
 from loader.warehouse.errors import WarehouseError
 from loader.warehouse.text import one_line
 from scheduler.entries import Entry, entries
@@ -19,8 +19,9 @@ MODELS = "transform"
 
 
 def late_jobs() -> set[str] | None:
-    """The names of jobs that are late; None where nobody knows."""
+    """The names of jobs that are late, now that a schedule runs; None where nobody knows."""
     try:
+        note_schedule()
         return {job.job for job in statuses() if job.is_late}
     except WarehouseError as error:
         sys.stdout.write(f"catch-up | {one_line(str(error))}: taking every job for late\n")
@@ -37,6 +38,9 @@ def main() -> None:
             # Cron may be at it already, or Postgres away.
             while run(entry):
                 time.sleep(min(PAUSE_SECONDS, 10))
+            if late is None:
+                # By now Postgres is there.
+                late_jobs()
             STARTED.touch()
         elif late is None or name in late:
             run(entry)

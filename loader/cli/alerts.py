@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import click
 
-from loader.cli.typed import length_option
+from loader.cli.typed import completed_books, length_option
 from loader.warehouse.errors import TransientError
 
 
@@ -33,7 +33,11 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
 
 
 @alerts.command()
-@click.argument("book", metavar="BOOK|all")
+@click.argument(
+    "book",
+    metavar="BOOK|all",
+    shell_complete=lambda _context, _option, text: completed_books(text),
+)
 @length_option("--for", "For so long from now; 0 ends what was muted before.")
 def mute(book: str, length: timedelta) -> None:
     """Tell nothing of a book for a while, as during planned work.

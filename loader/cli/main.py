@@ -12,13 +12,12 @@ from loader.cli import alerts, database, lake, market, operations, quarantine, s
 from loader.warehouse.commands import CommandGroup
 
 
-@click.group(cls=CommandGroup, name="loader", context_settings={"max_content_width": 100})
+@click.group(cls=CommandGroup, name="loader", log_level=logging.INFO)
 def main() -> None:
     """Bring data into the warehouse.
 
     Exit codes: 0 done, 1 failed or refused, 2 wrong usage, 75 temporary (try again).
     """
-    logging.getLogger().setLevel(logging.INFO)
 
 
 for command in (

@@ -44,13 +44,22 @@ def prune() -> None:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[JOB...]")
+@click.argument(
+    "names",
+    nargs=-1,
+    metavar="[JOB...]",
+    shell_complete=lambda _context, _argument, text: _jobs_like(text),
+)
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(names: tuple[str, ...], *, as_json: bool) -> None:
-    """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not."""
+    """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not.
+
+    Where no schedule has ever run, as after `make run`, no job that it would run is late.
+    """
     from loader.alerts.mutes import current
     from loader.operations.schedule import SCHEDULE
-    from loader.operations.status import status_table, statuses
+    from loader.operations.status import statuses
+    from loader.operations.status_told import status_lines
     from loader.operations.unreadable import unreadable_records
     from loader.warehouse.ledger.mutes import ALL
 
@@ -67,9 +76,14 @@ def status(names: tuple[str, ...], *, as_json: bool) -> None:
         }
         click.echo(json.dumps(told, indent=2))
     else:
-        click.echo(status_table(jobs))
-        for line in (*unreadable, *mutes):
+        for line in (*status_lines(jobs, SCHEDULE), *unreadable, *mutes):
             click.echo(line)
     late = [job.job for job in jobs if job.is_late]
     if late:
         raise TerminalError(f"late: {', '.join(late)}")
+
+
+def _jobs_like(begun: str) -> list[str]:
+    from loader.operations.schedule import SCHEDULE
+
+    return [job.name for job in SCHEDULE if job.name.startswith(begun)]

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from loader.warehouse.relative import EXPECTED, instant, is_relative
+
 if TYPE_CHECKING:
     from loader.warehouse.ledger.runs import LedgerRun
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=365)
+_EPOCH, _WINDOW = datetime(1970, 1, 1, tzinfo=UTC), timedelta(minutes=10)
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -23,6 +26,7 @@ def books_option(command: Callable[..., None]) -> Callable[..., None]:
         "--books",
         callback=lambda _context, _option, text: _book_names(text),
         metavar="BOOK,...",
+        shell_complete=lambda _context, _option, text: completed_books(text),
         help="The books, separated by commas; by default those of WAREHOUSE_BOOKS.",
     )(command)
 
@@ -38,6 +42,15 @@ def _book_names(text: str | None) -> tuple[str, ...]:
         return books_of(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def completed_books(typed: str) -> list[str]:
+    """What the last of some books, separated by commas, may become."""
+    from loader.warehouse.completing import names_in
+
+    before, comma, begun = typed.rpartition(",")
+    names = names_in("book_names", "book")
+    return [before + comma + name for name in names if name.startswith(begun)]
 
 
 class RegularFile(click.Path):
@@ -56,24 +69,37 @@ class RegularFile(click.Path):
 
 
 def time_option(name: str, help_text: str) -> Decorator:
-    """An option that takes a time; what has no zone is UTC, as in the files."""
+    """An option that takes a time; what has no zone is UTC, as in the files.
+
+    Days told from now begin in the reporting time zone, as in the answers; hours are cut to ten
+    minutes.
+    """
     return click.option(
         name,
-        callback=lambda _context, _option, text: _instant(text),
+        # Completing a line asks nobody what time it is.
+        callback=lambda context, _option, text: (
+            None if context.resilient_parsing else _instant(text)
+        ),
         metavar="TIME",
-        help=help_text,
+        help=f"{help_text} A time, a date, or {EXPECTED}.",
     )
 
 
 def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
+    if is_relative(text):
+        from loader.warehouse.postgres.reporting import reporting_now
+
+        found = instant(text, reporting_now("loader"))
+        # To where windows of the lake begin: nobody who types `2h` means the second.
+        return found - (found - _EPOCH) % _WINDOW
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise click.BadParameter(
-            f"{text!r} is not a time such as 2026-11-01 or 2026-11-01T09:30Z"
+            f"{text!r} is not a time such as 2026-11-01, 2026-11-01T09:30Z, {EXPECTED}"
         ) from None
 
 

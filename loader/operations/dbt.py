@@ -1,25 +1,29 @@
-"""dbt as a child process: what it says goes on to stderr, what it complains of is our error."""
+"""dbt as a child process: how far it is goes to stderr, what it complains of is our error."""
 
+import logging
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from loader.operations.dbt_progress import STAMP, DbtProgress
 from loader.operations.dbt_project import DBT_PROJECT
 from loader.operations.dbt_session import split_state
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.failures import advice, waiting_helps
 from loader.warehouse.settings import get_settings
+from loader.warehouse.text import shown_path
 
-# dbt puts the time in front of its lines.
-_STAMP = re.compile(r"^\d\d:\d\d:\d\d +")
+log = logging.getLogger(__name__)
 _ERROR = re.compile(r"^((Database|Compilation|Runtime|Parsing) Error|Failure in (unit_)?test)\b")
 
 
 def run_dbt(*arguments: str) -> None:
-    """Run dbt, its lines as they come to stderr. Raises TerminalError with what it complains of.
+    """Run dbt, and tell on stderr how far it is. Raises TerminalError with what it complains of.
 
+    All of its lines are in its log, and on stderr where the log is told at length.
     Raises TransientError where waiting helps against all of it: readers who hold what it would
     replace, a server that is away or takes no writes.
     """
@@ -41,11 +45,13 @@ def run_dbt(*arguments: str) -> None:
     assert process.stdin
     assert process.stdout
     lines: list[str] = []
+    progress = DbtProgress(sys.stderr.write)
+    hear = sys.stderr.write if log.isEnabledFor(logging.DEBUG) else progress.hear
     try:
         with process.stdout as output:
             for line in output:
-                sys.stderr.write(line)
-                lines.append(_STAMP.sub("", line).strip())
+                hear(line)
+                lines.append(STAMP.sub("", line).strip())
     except BaseException:
         process.terminate()
         raise
@@ -53,6 +59,8 @@ def run_dbt(*arguments: str) -> None:
         code = process.wait()
         process.stdin.close()
     if code:
+        where = os.environ.get("DBT_LOG_PATH") or DBT_PROJECT / "logs"
+        sys.stderr.write(f"dbt's own lines: {shown_path(Path(where, 'dbt.log'))}\n")
         raise _error(list(_complaints(lines)) or [f"exit code {code}"])
 
 

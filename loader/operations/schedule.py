@@ -11,6 +11,9 @@ from datetime import timedelta
 from loader.warehouse.clock import DAY, HOUR, MINUTE
 from loader.warehouse.settings import Settings, get_settings
 
+# The job that stands for the schedule in the ledger: it leaves a run whenever it begins.
+SCHEDULER = "scheduler"
+
 
 @dataclass(frozen=True)
 class ScheduledJob:

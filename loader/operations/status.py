@@ -1,6 +1,7 @@
-"""`loader status`: whether every job of the schedule is on time."""
+"""What `loader status` knows: whether every job of the schedule is on time."""
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,20 +10,21 @@ from typing import Any, Literal
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from loader.operations.schedule import SCHEDULE, ScheduledJob
+from loader.operations.schedule import SCHEDULE, SCHEDULER, ScheduledJob
 from loader.stream.word import spool_path, word_left
+from loader.warehouse.errors import AlreadyRunningError
 from loader.warehouse.ledger import cursors, deliveries
 from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
+from loader.warehouse.ledger.runs import exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
-from loader.warehouse.table import text_table
-from loader.warehouse.text import printable
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
-# not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died.
-JobState = Literal["fresh", "stale", "never", "overrun", "off"]
+# not succeeded yet; overrun: a run of it is older than its deadline, whether it hangs or has died;
+# by hand: stale or never, where no schedule runs that would be late.
+JobState = Literal["fresh", "stale", "never", "overrun", "off", "by hand"]
 # How long the scheduler takes to end a run that is past its deadline.
 GRACE = timedelta(minutes=1)
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -60,39 +62,30 @@ class JobStatus:
 def statuses(
     jobs: Iterable[ScheduledJob] = SCHEDULE, now: datetime | None = None
 ) -> list[JobStatus]:
-    """The state of each job, by the clock of the loader's host."""
+    """The state of each job, by the clock of the loader's host.
+
+    Where no schedule has ever run, no job that it would run is late.
+    """
     moment = now or datetime.now(UTC)
     with closing(connect("loader")) as connection:
-        return [_status(connection, job, moment) for job in jobs]
+        is_scheduled = _has_run(connection, SCHEDULER)
+        return [_status(connection, job, moment, is_scheduled=is_scheduled) for job in jobs]
 
 
-def status_table(jobs: Sequence[JobStatus]) -> str:
-    """The states as a table for people, and below it whole what went wrong last."""
-    columns = (
-        "job", "state", "last success", "load lag", "event lag", "rows", "in quarantine",
-        "next expected", "running since",
-    )  # fmt: skip
-    rows = [
-        (
-            job.job, job.state, _time(job.last_success), _lag_text(job.load_lag_seconds),
-            _lag_text(job.event_lag_seconds), str(job.rows), str(job.quarantined_open),
-            _time(job.next_expected), _time(job.running_since),
-        )
-        for job in jobs
-    ]  # fmt: skip
-    errors = [printable(f"{job.job}: {job.last_error}") for job in jobs if job.last_error]
-    return "\n".join([text_table(columns, rows), *errors])
+def note_schedule() -> None:
+    """Take note, in the ledger, that from now on a schedule runs the jobs."""
+    # Whoever is at it at this moment says the same.
+    with (
+        contextlib.suppress(AlreadyRunningError),
+        exclusive(SCHEDULER) as connection,
+        ledger_run(connection, SCHEDULER, {}),
+    ):
+        pass
 
 
-def _time(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _lag_text(seconds: int | None) -> str:
-    return "" if seconds is None else str(timedelta(seconds=seconds))
-
-
-def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStatus:
+def _status(
+    connection: Connection, job: ScheduledJob, now: datetime, *, is_scheduled: bool
+) -> JobStatus:
     last_success, rows, last_error = _runs(connection, job)
     newest = [_newest(connection, table, now) for table in job.tables]
     # The oldest of its tables decides: one that stands still, or is empty, must not be hidden by
@@ -112,7 +105,7 @@ def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStat
     event_lag = _lag(now, newest_event)
     running_since = _running_since(connection, job)
     state: JobState = "fresh"
-    if not job.is_on or (job.once_run and not _has_run(connection, job)):
+    if not job.is_on or (job.once_run and not _has_run(connection, job.name)):
         state = "off"
     elif job.deadline and running_since and now - running_since > job.deadline + GRACE:
         state = "overrun"
@@ -123,6 +116,8 @@ def _status(connection: Connection, job: ScheduledJob, now: datetime) -> JobStat
         for lag in (load_lag, *([event_lag] if has_event else []))
     ):
         state = "stale"
+    if not is_scheduled and job.deadline and state in ("stale", "never"):
+        state = "by hand"
     return JobStatus(
         job=job.name,
         state=state,
@@ -194,7 +189,7 @@ def _newest(connection: Connection, table: str, now: datetime) -> datetime | Non
     return row[0]
 
 
-def _has_run(connection: Connection, job: ScheduledJob) -> bool:
+def _has_run(connection: Connection, job: str) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("select from ops.runs where job = %s limit 1", (job.name,))
+        cursor.execute("select from ops.runs where job = %s limit 1", (job,))
         return bool(cursor.rowcount)

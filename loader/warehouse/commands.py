@@ -5,8 +5,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
 
 import click
 
@@ -42,8 +42,26 @@ class CommandGroup(click.Group):
     """A click group whose errors are one line on stderr and an exit code.
 
     0 done, 1 failed, 2 wrong usage, 75 temporary; 130 and 143 after Ctrl-C and SIGTERM. A command
-    whose answer cannot be written to stdout has failed.
+    whose answer cannot be written to stdout has failed. What all command lines have beside their
+    own comes with it: `--version`, `-q`, `-v`, `-h` and `completion`.
     """
+
+    # Where errors are told, also when nothing else is to be.
+    _told: TextIO | None = None
+
+    def __init__(self, *args: Any, log_level: int = logging.WARNING, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._log_level = log_level
+        self.context_settings = {
+            "max_content_width": 100, "help_option_names": ["-h", "--help"],
+            **self.context_settings,
+        }  # fmt: skip
+        self.params += [
+            _flag(_show_version, "--version", help="Say which version this is, and leave."),
+            _flag(_hush, "-q", "--quiet", help="Say nothing on stderr but errors."),
+            _flag(_log_more, "-v", "--verbose", help="Log more: SQL, connections, dbt's lines."),
+        ]
+        self.add_command(completion)
 
     def main(
         self,
@@ -53,10 +71,10 @@ class CommandGroup(click.Group):
         **extra: Any,
     ) -> Any:
         """Run the command line; never returns."""
-        with streams.prepared():
+        with streams.prepared() as self._told:
             try:
                 with signals.heard():
-                    _log_to_stderr()
+                    _log_to_stderr(self._log_level)
                     code = self._run(args, prog_name, extra)
             except Terminated:
                 code = self._ended_by(signal.SIGTERM)
@@ -94,7 +112,11 @@ class CommandGroup(click.Group):
 
     def _invoke(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> None:
         """As click's own `main` does, which says and prints more of Ctrl-C than it should."""
-        self._main_shell_completion(extra, prog_name)
+        try:
+            self._main_shell_completion(extra, prog_name)
+        except WarehouseError:
+            # A name in the middle of the line may be wrong: then there is nothing to complete.
+            return
         typed = list(sys.argv[1:] if args is None else args)
         with self.make_context(prog_name, typed, **extra) as context:
             self.invoke(context)
@@ -115,13 +137,63 @@ class CommandGroup(click.Group):
         return 128 + number
 
     def _say(self, message: str) -> None:
-        click.echo(f"{self.name}: {one_line(redacted(message))}", err=True)
+        click.echo(f"{self.name}: {one_line(redacted(message))}", self._told)
 
 
-def _log_to_stderr() -> None:
+def _flag(do: Callable[[click.Context], None], *names: str, help: str) -> click.Option:  # noqa: A002
+    """An option that does something before the command runs."""
+
+    def callback(context: click.Context, _option: click.Parameter, is_given: bool) -> None:
+        if is_given and not context.resilient_parsing:
+            do(context)
+
+    return click.Option(
+        names, is_flag=True, is_eager=True, expose_value=False, help=help, callback=callback
+    )
+
+
+def _show_version(context: click.Context) -> None:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    click.echo(f"{context.info_name} {version('bitso-warehouse')}")
+    context.exit()
+
+
+def _hush(_context: click.Context) -> None:
+    logging.getLogger().setLevel(logging.ERROR)
+    streams.hush()
+
+
+def _log_more(_context: click.Context) -> None:
+    logging.getLogger().setLevel(logging.DEBUG)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print what makes SHELL complete this command: names of commands, options, books, questions.
+
+    bash, zsh: eval "$(NAME completion SHELL)" in ~/.bashrc or ~/.zshrc; fish: NAME completion fish
+    > ~/.config/fish/completions/NAME.fish, NAME being loader or dashboards.
+    """
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    root = context.find_root()
+    name = root.command.name or ""
+    script = get_completion_class(shell)
+    assert script
+    click.echo(script(root.command, {}, name, f"_{name.upper()}_COMPLETE").source())
+
+
+def _log_to_stderr(level: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLine("%(message)s"))
     logging.basicConfig(handlers=[handler])
+    logging.getLogger().setLevel(level)
+    for library in ("asyncio", "websockets"):
+        # They tell of each frame.
+        logging.getLogger(library).setLevel(logging.INFO)
     # Of an odd header it logs a traceback; what is wrong with a reply we say ourselves.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
 

@@ -33,17 +33,22 @@ def keep_their_numbers() -> None:
 
 
 @contextlib.contextmanager
-def prepared() -> Iterator[None]:
-    """While it lasts, stdout and stderr are such as the module says."""
+def prepared() -> Iterator[TextIO]:
+    """While it lasts, stdout and stderr are such as the module says; gives stderr."""
     keep_their_numbers()
     before = sys.stdout, sys.stderr
     out, err = _opened(before[0], 1), _opened(before[1], 2)
     sys.stdout = _escaping(_Shown(out)) if out.isatty() else out
     sys.stderr = _escaping(_Told(err))
     try:
-        yield
+        yield sys.stderr
     finally:
         sys.stdout, sys.stderr = before
+
+
+def hush() -> None:
+    """Take nothing on stderr any more, until the streams are what they were before."""
+    sys.stderr = _escaping(_Hushed(_opened(sys.stderr, 2)))
 
 
 def settle() -> OSError | None:
@@ -123,6 +128,14 @@ class _Told(_Shown):
         # A progress bar goes back to the start of its line.
         start = line[: line.startswith("\r")]
         return start + printable(line.removeprefix("\r"))
+
+
+class _Hushed(_Told):
+    """Takes what is written, and says it to nobody."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Take it."""
+        return memoryview(data).nbytes
 
 
 def _escaping(shown: _Shown) -> io.TextIOWrapper:

@@ -1,19 +1,82 @@
 """Rows as a table for people."""
 
+import shutil
+import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from prettytable import PrettyTable
 
 from loader.warehouse.text import printable
 
+Row = list[str | int | None]
+# What stands around a cell: `| cell ` and, at the end of the line, `|`.
+_AROUND, _END = 3, 1
+
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str | int | None]]) -> str:
-    """A table in which no cell breaks its line, nor acts on a terminal; numbers stand right."""
-    table = PrettyTable([printable(column) for column in columns], none_format="null", align="l")
-    cells = [[printable(value) if isinstance(value, str) else value for value in row]
-             for row in rows]  # fmt: skip
-    for place, column in enumerate(table.field_names):
-        if any(isinstance(row[place], int) for row in cells):
-            table.align[column] = "r"
-    table.add_rows(cells)
-    return str(table.get_string())
+    """A table in which no cell breaks its line, nor acts on a terminal; numbers stand right.
+
+    On a terminal no line is longer than it is wide: long cells are cut, with a mark. Wherever else
+    stdout goes, everything is whole.
+    """
+    cells: list[Row] = [list(map(printable, columns))]
+    cells += [[printable(value) if isinstance(value, str) else value for value in row]
+              for row in rows]  # fmt: skip
+    if sys.stdout.isatty():
+        return fitted(cells, shutil.get_terminal_size().columns)
+    return _drawn(cells)
+
+
+def fitted(cells: list[Row], width: int) -> str:
+    """The table of a head and its rows, no line of it wider than so many columns."""
+    widths = [max(_width(_text(row[place])) for row in cells) for place in range(len(cells[0]))]
+    room = width - _END - _AROUND * len(widths)
+    widest = max(widths, default=0)
+    # The longest cells are cut first, down to a letter and a mark.
+    while sum(min(each, widest) for each in widths) > room and widest > 2:
+        widest -= 1
+    table = _drawn([[_cut_cell(value, widest) for value in row] for row in cells])
+    # Where not even that is enough, the last columns are not to be seen.
+    return "\n".join(_cut(line, width) for line in table.split("\n"))
+
+
+def _drawn(cells: list[Row]) -> str:
+    # The head is a row like the others: two columns may have one name.
+    table = PrettyTable(list(map(str, range(len(cells[0])))), header=False, none_format="null",
+                        align="l")  # fmt: skip
+    for place, name in enumerate(table.field_names):
+        if any(isinstance(row[place], int) for row in cells[1:]):
+            table.align[name] = "r"
+    for number, row in enumerate(cells):
+        table.add_row(row, divider=number == 0)
+    # An answer may have no column.
+    return str(table.get_string()) if cells[0] else ""
+
+
+def _text(value: str | int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def _cut_cell(value: str | int | None, width: int) -> str | int | None:
+    text = _text(value)
+    return value if _width(text) <= width else _cut(text, width)
+
+
+def _cut(text: str, width: int) -> str:
+    if _width(text) <= width:
+        return text
+    while _width(text) > width - 1:
+        text = text[:-1]
+    return text + "…"
+
+
+def _width(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(map(_width_of, text))
+
+
+def _width_of(letter: str) -> int:
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

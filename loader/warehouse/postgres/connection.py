@@ -1,6 +1,7 @@
 """Connections to the warehouse: nothing else opens one, or says what an error of it means."""
 
 import contextlib
+import logging
 import math
 import select
 import time
@@ -18,6 +19,8 @@ from loader.warehouse.postgres.pooler import mixes_sessions
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
 from loader.warehouse.redaction import PASSWORDS
 from loader.warehouse.settings import get_settings
+
+log = logging.getLogger(__name__)
 
 MINIMUM_VERSION = 170000
 ENCODING = "UTF8"
@@ -54,6 +57,17 @@ class Endpoint(NamedTuple):
 
 def endpoint() -> Endpoint:
     """The Postgres of the settings; the embedded one, started if need be, when none is set."""
+    if found := running_endpoint():
+        return found
+    settings = get_settings()
+    Embedded(settings.home).start(settings.port)
+    if found := running_endpoint():
+        return found
+    raise TransientError("the embedded Postgres has just been stopped: try again")
+
+
+def running_endpoint() -> Endpoint | None:
+    """The same, without starting anything; None while the embedded one does not run."""
     settings = get_settings()
     if settings.host:
         return Endpoint(
@@ -64,18 +78,19 @@ def endpoint() -> Endpoint:
             settings.db,
         )
     server = Embedded(settings.home)
-    port = server.start(settings.port)
-    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db)
+    port = server.running_port()
+    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db) if port else None
 
 
-def connect(role: Role | None = None) -> Connection:
+def connect(role: Role | None = None, where: Endpoint | None = None) -> Connection:
     """Connect, with our settings, as `warehouse_<role>` where that role exists and may be taken.
 
-    Without a role the connection keeps the user's own rights (migrations).
+    Without a role the connection keeps the user's own rights (migrations); without an endpoint it
+    is that of the settings.
     Raises TransientError when the server cannot be reached, TerminalError when it says no, or
     cannot be a warehouse: too old, of another encoding, behind a pooler that mixes sessions.
     """
-    where = endpoint()
+    where = where or endpoint()
     try:
         connection = open_connection(where)
     except psycopg2.OperationalError as error:
@@ -90,6 +105,7 @@ def connect(role: Role | None = None) -> Connection:
     except BaseException:
         connection.close()
         raise
+    log.debug("connected to %s:%s/%s as %s", where.host, where.port, where.db, role or where.user)
     return connection
 
 

@@ -17,7 +17,10 @@ from tests.hostile import FIRST, LAST, TEXTS, files
 
 CODES = {0, 1, 2, 75}
 # What a required parameter is given while another one is tried.
-RIGHT = {"book": "all", "length": "0", "path": "empty", "file": "rows.csv", "directory": "out"}
+RIGHT = {
+    "book": "all", "length": "0", "path": "empty", "file": "rows.csv", "directory": "out",
+    "query": "select 1",
+}  # fmt: skip
 
 
 def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

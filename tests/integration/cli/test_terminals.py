@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from psycopg2.extensions import connection as Connection
+from wcwidth import wcswidth
 
+from dashboards.cli import FORMATS
 from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.text import printable
@@ -55,7 +57,8 @@ def on_terminal(warehouse: Warehouse, *command: str, **environment: str) -> tupl
     try:
         process = subprocess.Popen(
             [BIN / command[0], *command[1:]], stdin=its, stdout=its, stderr=its,
-            env={**os.environ, **environment}, cwd=warehouse.directory,
+            # Wide enough for all that is looked for.
+            env={**os.environ, "COLUMNS": "1000", **environment}, cwd=warehouse.directory,
         )  # fmt: skip
         os.close(its)
         seen = b"".join(_pieces(mine))
@@ -87,6 +90,7 @@ def is_harmless(text: str) -> bool:
         # What CSV doubles and JSON escapes is not looked for.
         ((*ASKED, "--format", "csv"), {0}, [*map(printable, NAMES[:5])]),
         ((*ASKED, "--format", "json"), {0}, [*map(printable, NAMES[1:5])]),
+        ((*ASKED, "--format", "jsonl"), {0}, [*map(printable, NAMES[1:5])]),
         (("loader", "quarantine", "list"), {0}, [*map(printable, NAMES)]),
         ((*ASKED, NAMES[0]), {2}, [printable(NAMES[0])]),
         (("dashboards", "ask", NAMES[1]), {2}, [printable(NAMES[1])]),
@@ -104,6 +108,18 @@ def test_nothing_acts_on_a_terminal(
     assert code in codes
     assert is_harmless(seen)
     assert [text for text in shown if text not in seen] == []
+
+
+@pytest.mark.parametrize("columns", [20, 41, 80])
+def test_a_table_is_no_wider_than_the_terminal(hostile: Warehouse, columns: int) -> None:
+    hostile.activate()
+    for command in (ASKED, ("loader", "quarantine", "list"), ("loader", "status")):
+        code, seen = on_terminal(hostile, *command, COLUMNS=str(columns))
+        assert code == 0
+        table = [line for line in seen.split("\r\n") if line.startswith(("+", "|"))]
+        assert len(table) > 5
+        assert max(map(wcswidth, table)) <= columns
+        assert ("…" in seen) or columns == 80
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
@@ -152,7 +168,7 @@ def test_a_file_gets_the_names_as_they_are(hostile: Warehouse, environment: dict
 
 # ------------------------------------------------------- what cannot be written
 
-FORMS = [(*ASKED, "--format", form) for form in ("table", "csv", "json")]
+FORMS = [(*ASKED, "--format", form) for form in FORMATS if form != "parquet"]
 
 
 NO_ROOM = "dashboards: stdout: No space left on device\n"

@@ -147,7 +147,7 @@ def test_modelled_months_can_be_dropped(warehouse: Warehouse, tmp_path: Path) ->
     ("arguments", "code", "message"),
     [
         (["export"], 2, "say where, with --to or WAREHOUSE_LAKE"),
-        (["export", "--to", "x", "--since", "yesterday"], 2, "is not a time such as 2026-11-01"),
+        (["export", "--to", "x", "--since", "lately"], 2, "is not a time such as 2026-11-01"),
         (["export", "--to", "x", "--since", "0001-01-01T00:00+14"], 2, "is not a time such as"),
         (["export", "--to", "x", "--since", "2026-11-01T00:01"], 2, "not at a whole ten minutes"),
         (["export", "--to", "x", "--by", "colour"], 2, "colour: not a layout (book-date, "),

@@ -1,5 +1,6 @@
 """dbt as a child of ours: it does not outlive its parent, and its sessions are ours."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import psutil
 import psycopg2
 import pytest
 
+from loader.operations.dbt import run_dbt
 from loader.operations.dbt_session import DbtConnection, split_state
+from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import SESSION, connect
 from tests.conftest import Warehouse
 from tests.waiting import LAST_RESORT_SECONDS, wait_for, wait_for_lock
@@ -69,3 +72,43 @@ def test_an_error_says_its_sqlstate(warehouse: Warehouse) -> None:
             psycopg2.connect(**{**options, **wrong})
         assert split_state(str(failed.value).splitlines()[0])[1] == state
     assert split_state("Compilation Error in model x: [no state]")[1] == ""
+
+
+def test_it_tells_its_progress_in_a_few_lines(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dbt("run", "--select", "staging")
+    told = capsys.readouterr().err.splitlines()
+    total = int(told[0].split()[1])
+    assert told[0] == f"dbt: {total} models and tests to run"
+    assert [line.split()[3] for line in told[1:-1]] == [str(total)] * 3
+    # With the hooks.
+    assert re.match(r"Done\. PASS=\d+ WARN=0 ERROR=0 SKIP=0 ", told[-1])
+    in_its_log = (warehouse.directory / "dbt_logs" / "dbt.log").read_text()
+    # Between the parts of a line stand colours.
+    assert in_its_log.count("START") >= total
+
+
+def test_a_failure_is_told_whole_with_the_name_of_the_model(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warehouse.rows("alter table raw.users rename column user_id to another")
+    with pytest.raises(TerminalError, match="stg_snapshots__users"):
+        run_dbt("run", "--select", "+stg_snapshots__users")
+    told = capsys.readouterr().err
+    assert "Database Error in model stg_snapshots__users" in told
+    # What stands below it, to its last line.
+    assert 'column "user_id" does not exist' in told
+    assert "compiled code at" in told
+    assert "Done. PASS=" in told
+    assert "START" not in told
+    assert str(warehouse.directory / "dbt_logs" / "dbt.log") in told
+
+
+def test_all_of_its_lines_are_told_where_somebody_wants_them(warehouse: Warehouse) -> None:
+    done = warehouse.loader("-v", "transform")
+    assert done.returncode == 0, done.stderr
+    assert " START sql view model" in done.stderr
+    assert "connected to " in done.stderr
+    quiet = warehouse.loader("-q", "transform", "--since", "2026-01-01", "--until", "2026-01-02")
+    assert (quiet.returncode, quiet.stderr) == (0, "")

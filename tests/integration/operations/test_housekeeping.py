@@ -15,7 +15,7 @@ from loader.market.polls import INTERVAL
 from loader.market.recording import replay
 from loader.operations.prune import prune
 from loader.operations.schedule import SCHEDULE, ScheduledJob
-from loader.operations.status import JobStatus, statuses
+from loader.operations.status import JobStatus, note_schedule, statuses
 from loader.warehouse.clock import DAY, HOUR, MINUTE
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
@@ -219,6 +219,7 @@ def received(warehouse: Warehouse, table: str, ago: timedelta, now: datetime = N
 
 
 def state(*jobs: ScheduledJob) -> JobStatus:
+    note_schedule()
     [status] = statuses(jobs or [TICKERS], NOW)
     return status
 
@@ -322,7 +323,28 @@ def test_open_quarantine_is_counted_by_job(warehouse: Warehouse) -> None:
     assert state().quarantined_open == 1
 
 
+def test_nothing_is_late_where_no_schedule_runs(warehouse: Warehouse) -> None:
+    ran(warehouse, "tickers", DAY)
+    warehouse.rows(
+        "insert into ops.runs (job, started_at) values ('prune', now() - '1 day'::interval)"
+    )
+    done = warehouse.call("loader", "status", "books", "tickers", "transform", "alerts")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no schedule runs here" in done.stdout
+    assert "nothing is late" in done.stdout
+    # A run that hangs is one all the same.
+    done = warehouse.call("loader", "status")
+    assert (done.returncode, done.stderr) == (1, "loader: late: prune\n")
+    note_schedule()
+    done = warehouse.call("loader", "status", "books", "tickers", "transform", "alerts")
+    assert (done.returncode, done.stderr) == (1, "loader: late: books, tickers, transform\n")
+    assert "no schedule runs here" not in done.stdout
+    assert "tickers: has not brought anything in time: run `loader tickers`" in done.stdout
+    assert "books: has never succeeded: run `loader books`" in done.stdout
+
+
 def test_the_command_says_who_is_late(warehouse: Warehouse) -> None:
+    note_schedule()
     done = warehouse.call("loader", "status")
     assert done.returncode == 1
     assert done.stderr == (
@@ -373,6 +395,7 @@ def test_a_run_that_is_out_of_time_is_noticed(
 
 
 def test_some_jobs_can_be_asked_about_alone(warehouse: Warehouse) -> None:
+    note_schedule()
     done = warehouse.call("loader", "status", "prune", "stream")
     assert done.stderr == "loader: late: prune\n"
     done = warehouse.call("loader", "status", "stream", "alerts")

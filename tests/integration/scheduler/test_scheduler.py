@@ -383,6 +383,8 @@ def test_at_the_start_what_is_late_runs_once(box: Box, warehouse: Warehouse) -> 
     assert "Traceback" not in box.log.read_text()
     assert (box.directory / "started").exists()
     jobs = dict(warehouse.rows("select job, status from ops.runs where job <> 'prune'"))
+    # From now on, what is late is told.
+    assert jobs["scheduler"] == "succeeded"
     assert jobs["transform"] == jobs["transform with tests"] == "succeeded"
     assert jobs["lake export"] == "succeeded"
     assert jobs["snapshots"] == "unchanged"

@@ -71,7 +71,7 @@ MISTAKES = {
         "the filter 'colour' is wired to nothing"),
     "a filter without title": ("    title: From\n", "", "filters: from: title: Field required"),
     "a filter with a bad default": (
-        "2023-01-01", "yesterday", "the filter 'from': default must be a date like 2022-04-30"),
+        "2023-01-01", "lately", "the filter 'from': default must be a date like 2022-04-30"),
     "a choice that there is not": (
         "title: Transactions", "title: Transactions\n    default: failed",
         "default must be complete or any, not 'failed'"),

@@ -1,13 +1,15 @@
 """Question files and parameter values: what is accepted, and what is said about the rest."""
 
 from datetime import date
+from itertools import chain
 
 import pytest
 from click.testing import CliRunner, Result
 
 from dashboards.cli import main
-from dashboards.questions import Parameter, Question, load_questions, parse_question
+from dashboards.questions import GROUPS, Parameter, Question, load_questions, parse_question
 from loader.warehouse.errors import TerminalError, UsageError
+from loader.warehouse.relative import EXPECTED
 from loader.warehouse.text import nearest
 
 # DESIGN's table: names, parameters in their order, and defaults that are not found in the data.
@@ -67,6 +69,10 @@ def test_statuses_and_ways_of_counting_are_choices() -> None:
             assert question.parameters["status"].choices == ("complete", "any")
     counting = load_questions()["users-with-many-deposits"].parameters["counting"]
     assert counting.choices == ("to_date", "on_day")
+
+
+def test_each_question_says_what_it_answers_from() -> None:
+    assert [question.name for question in load_questions().values() if not question.data] == []
 
 
 def test_only_placeholders_are_replaced() -> None:
@@ -137,7 +143,7 @@ def test_good_values(parameter: Parameter, text: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("parameter", "text"),
     [
-        *((DATE, text) for text in ("", "today", "2022-02-30", "20220101", "2022-01-01T00:00")),
+        *((DATE, text) for text in ("", "tomorrow", "2022-02-30", "20220101", "2022-01-01T00:00")),
         *((DATE, text) for text in ("2022-1-1", " 2022-01-01", "٢٠٢٢-01-01", "2022-W01-1")),
         *((INSTANT, text) for text in ("", "now", "infinity", "2022-04-30T25:00", "2022-04-30T")),
         (INSTANT, "0001-01-01T00:00+05:00"),
@@ -189,7 +195,7 @@ def test_nothing_is_suggested_when_nothing_is_near() -> None:
         ),
         (
             ["active-users", "--day", "2022-02-30"],
-            "active-users: day must be a date like 2022-04-30, not '2022-02-30'",
+            f"active-users: day must be a date like 2022-04-30, {EXPECTED}, not '2022-02-30'",
         ),
         (
             ["users-with-many-deposits", "--more-than", "-1"],
@@ -206,11 +212,25 @@ def test_a_wrong_call_gets_one_line_and_exit_code_2(arguments: list[str], compla
     assert result.exit_code == 2
 
 
-@pytest.mark.parametrize("arguments", [[], ["--list"]])
-def test_the_questions_are_listed(arguments: list[str]) -> None:
-    result = ask(*arguments)
+def test_the_questions_are_listed() -> None:
+    result = ask("--list")
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.stdout.splitlines()] == list(load_questions())
+
+
+def test_without_a_name_the_questions_are_listed_by_who_asks_them() -> None:
+    result = ask()
+    assert result.exit_code == 0
+    groups: dict[str, list[str]] = {}
+    for line in result.stdout.splitlines()[:-2]:
+        if line.startswith(" "):
+            list(groups.values())[-1].append(line.split()[0])
+        else:
+            groups[line.removesuffix(":")] = []
+    assert list(groups) == list(GROUPS)
+    assert sorted(chain(*groups.values())) == sorted(load_questions())
+    assert all(name in groups["users"] for name in ("active-users", "login-count"))
+    assert all(name in groups["markets"] for name in ("spread-now", "spread-alerts"))
 
 
 def test_help_says_parameters_and_defaults() -> None:
