@@ -214,7 +214,8 @@ def _load(
             for key, reason in _take(writer, replies).items():
                 # What was asked for without a name is all there is.
                 failures[key or next(iter(calls))] = _unreadable(reason)
-            failures.update((key, NotFoundError("it is not in the reply")) for key in writer.missing)
+            for key in writer.missing:
+                failures[key] = NotFoundError("it is not in the reply")
             if table in POLLED:
                 with connection.cursor() as cursor:
                     account_for(cursor, run, table, wanted or list(calls), replies.instants)

@@ -14,7 +14,7 @@ latest as (
 )
 
 select
-    count(*),
-    (array_agg(error order by delivery_id desc))[1]
+    count(*) as messages,
+    (array_agg(error order by delivery_id desc))[1] as reason
 from latest
 where status in ('failed', 'unknown') and retry_at is null

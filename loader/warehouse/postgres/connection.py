@@ -3,6 +3,7 @@
 import contextlib
 import select
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -38,6 +39,11 @@ SESSION = {
 }
 
 
+# The embedded servers that this process has used. Who goes on after one was stopped waits for it:
+# a daemon that started it again would undo what somebody has just done.
+_met: set[Path] = set()
+
+
 class Endpoint(NamedTuple):
     """Where the warehouse is and who connects."""
 
@@ -60,7 +66,10 @@ def endpoint() -> Endpoint:
             settings.db,
         )
     server = Embedded(settings.home)
+    if server.home in _met and server.is_stopped:
+        raise TransientError("the embedded Postgres was stopped: `loader init` starts it again")
     port = server.start(settings.port)
+    _met.add(server.home)
     return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db)
 
 

@@ -108,7 +108,7 @@ def test_of_several_replies_one_that_cannot_be_read_fails_beside_the_others(
 
 
 def test_a_coin_that_nobody_trades_is_known_by_an_empty_list(
-    module_warehouse: Warehouse, rig: SourcesRig, monkeypatch: pytest.MonkeyPatch
+    rig: SourcesRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = rig.simulator.answer
 
