@@ -211,7 +211,7 @@ def _load(
             if not replies:
                 raise _together(failures, run)
             writer = MarketRows(connection, run, FEEDS[table], TimePartitions(), wanted)
-            for key, reason in _take(writer, replies).items():
+            for key, reason in writer.add_all(replies).items():
                 # What was asked for without a name is all there is.
                 failures[key or next(iter(calls))] = _unreadable(reason)
             for key in writer.missing:
@@ -228,27 +228,6 @@ def _load(
     if failures:
         with ledger_run(connection, job, {}) as run:
             raise _together(failures, run)
-
-
-def _take(writer: MarketRows, replies: FetchedReplies) -> dict[str, str]:
-    """Take all replies; returns what came and cannot be read at all, by what was asked, and why.
-
-    Of several pages one is enough: the last one may be empty.
-    """
-    unread: dict[str, str] = {}
-    read = set()
-    for body in replies:
-        reason = writer.add(body)
-        if reason is None:
-            read.add(body.key)
-        else:
-            unread.setdefault(body.key, reason)
-    writer.flush()
-    unread = {key: reason for key, reason in unread.items() if key not in read}
-    if writer.first_bad and not (unread or writer.readable):
-        # Postgres could not hold what could be read.
-        unread[""] = writer.first_bad.reason
-    return unread
 
 
 def _unreadable(reason: str) -> WarehouseError:
@@ -328,7 +307,7 @@ def _load_listing(
     ):
         replies.add(page.body for page in client.pages(listing))
         writer = MarketRows(connection, run, FEEDS[listing.table], TimePartitions())
-        unread = _take(writer, replies)
+        unread = writer.add_all(replies)
         if unread and (run.rows_read or listing.kind != "coin"):
             [reason] = unread.values()
             error = _unreadable(reason)

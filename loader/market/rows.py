@@ -152,6 +152,26 @@ class MarketRows:
                 self.take(item, body.received_at)
         return None if is_readable else problem or "there is no record in it"
 
+    def add_all(self, bodies: Iterable[Body]) -> dict[str, str]:
+        """Take and write replies; returns those that cannot be read at all, by key, and why.
+
+        Of several pages one is enough: the last one may be empty.
+        """
+        unread: dict[str, str] = {}
+        read = set()
+        for body in bodies:
+            reason = self.add(body)
+            if reason is None:
+                read.add(body.key)
+            else:
+                unread.setdefault(body.key, reason)
+        self.flush()
+        unread = {key: reason for key, reason in unread.items() if key not in read}
+        if self.first_bad and not (unread or self.readable):
+            # Postgres could not hold what could be read.
+            unread[""] = self.first_bad.reason
+        return unread
+
     def take(self, item: Record | BadRecord, received_at: datetime) -> None:
         """Take one record, good or bad."""
         self._run.rows_read += 1
