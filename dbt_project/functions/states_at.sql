@@ -68,7 +68,8 @@ states as (
         trim_scale(seen.ask) as ask,
         trim_scale(seen.spread) as spread,
         case
-            when seen.is_blind then 'blind'
+            -- Crossed, nobody knows what the market is.
+            when seen.is_blind or seen.bid > seen.ask then 'blind'
             when open_alerts.opened_at is null then 'calm'
             else 'above'
         end as state,

@@ -120,15 +120,17 @@ class Outbox:
         self._hear()
         pauses = []
         if self._ended:
+            ended = []
             now = store.now(connection)
             with connection, connection.cursor() as cursor:
                 for work, outcome in self._ended:
                     again = self._write_down(cursor, work, outcome, now)
+                    ended.append((work, outcome, again is None))
                     if again:
                         pauses.append((again - now).total_seconds())
                 deliveries.end_tellings(cursor)
-            for work, outcome in self._ended:
-                self._report(work.notice, outcome)
+            for work, outcome, is_over in ended:
+                self._report(work.notice, outcome, is_over=is_over)
             self._ended.clear()
         self.begin(connection)
         return min(pauses, default=None)
@@ -212,13 +214,16 @@ class Outbox:
         if rest:
             self._due[failed.address] = deque(rest)
 
-    def _report(self, notice: Notice, outcome: Outcome) -> None:
+    def _report(self, notice: Notice, outcome: Outcome, *, is_over: bool = False) -> None:
         self.rows += len(notice.deliveries)
         channel, number = notice.address
         what = f"{headline(notice)}, to {channel} {number}"
         if outcome.error:
             self.tally.failed += 1
-            log.warning("%s: %s (attempt %d)", what, outcome.error, notice.first.attempt)
+            end = ""
+            if is_over:
+                end = ": given up" + ", for it may have arrived" * outcome.is_doubtful
+            log.warning("%s: %s (attempt %d)%s", what, outcome.error, notice.first.attempt, end)
         else:
             self.tally.sent += 1
             log.info("%s: sent", what)

@@ -196,6 +196,7 @@ def follow() -> None:
     """Deliver what is due, as it comes in, until the process is ended."""
     pause = FIRST_PAUSE_SECONDS
     is_standing_by = False
+    trouble = ""
     with interruptible(), contextlib.closing(Sender()) as sender:
         sender.outbox.channels.prepare()
         while True:
@@ -204,13 +205,17 @@ def follow() -> None:
                 for _ in _sessions(sender):
                     pause = FIRST_PAUSE_SECONDS
                     is_standing_by = False
+                    trouble = ""
             except AlreadyRunningError:
                 if not is_standing_by:
                     log.info("another sender is at work: standing by")
                 is_standing_by = True
                 time.sleep(STAND_BY_SECONDS)
             except (psycopg2.Error, TransientError) as error:
-                log.warning("%s: trying again in %.1f s", known_error(error), pause)
+                # Of what lasts, as when somebody has stopped the database, once.
+                if trouble != str(known_error(error)):
+                    trouble = str(known_error(error))
+                    log.warning("%s: trying again in %.1f s", trouble, pause)
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from loader.cli.typed import RegularFile
+from loader.warehouse.errors import UsageError
 
 LONGEST_TEXT = 60
 MOST_SHOWN = 10_000
@@ -65,3 +66,10 @@ def quarantine_redrive(file: Path | None) -> None:
         f"{run.rows_quarantined} stay in quarantine"
         + (f", {replaced} are of replaced snapshots" if replaced else "")
     )
+    if unknown := run.detail.get("unknown"):
+        first = ", ".join(map(str, unknown["first"]))
+        more = ", ..." if unknown["rows"] > len(unknown["first"]) else ""
+        raise UsageError(
+            f"{unknown['rows']} rows of the file were never in this quarantine, with the "
+            f"quarantine_id {first}{more}"
+        )

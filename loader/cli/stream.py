@@ -32,7 +32,7 @@ async def _stream(books: tuple[str, ...]) -> None:
     daemon = Stream(
         books,
         url=settings.bitso_stream_url,
-        rest=lambda: open_bitso(lambda: connect("loader")),
+        rest=open_bitso,
         spool=Spool(spool_path(settings), settings.stream_spool_mib << 20),
         connect=lambda: connect("loader"),
         options=Options(settings.stream_depth, settings.stream_check_seconds),

@@ -23,7 +23,6 @@ from loader.warehouse.errors import NotFoundError, TerminalError, TransientError
 from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run, single_flight
-from loader.warehouse.postgres.connection import connect
 from loader.wire.records import Body, Record
 
 TICKERS = "tickers"
@@ -72,7 +71,7 @@ NEVER_ASKED = BookListing(datetime.min.replace(tzinfo=UTC), frozenset())
 def load_tickers(books: Sequence[str]) -> Iterator[LedgerRun]:
     """Load a ticker of each book."""
     with exclusive(TICKERS) as connection:
-        client = _opened(connection, TICKERS, _open_bitso)
+        client = _opened(connection, TICKERS, open_bitso)
         listed, failures = yield from _listed(connection, client, books)
         asked = bitso.ticker_calls(listed) if listed else []
         calls: Calls = {book or "all books": partial(_one, client.ticker, book) for book in asked}
@@ -82,7 +81,7 @@ def load_tickers(books: Sequence[str]) -> Iterator[LedgerRun]:
 def load_order_books(books: Sequence[str]) -> Iterator[LedgerRun]:
     """Load the order book of each book."""
     with exclusive(ORDER_BOOKS) as connection:
-        client = _opened(connection, ORDER_BOOKS, _open_bitso)
+        client = _opened(connection, ORDER_BOOKS, open_bitso)
         listed, failures = yield from _listed(connection, client, books)
         calls: Calls = {book: partial(_one, client.order_book, book) for book in listed}
         yield from _load(connection, ORDER_BOOKS, bitso.ORDER_BOOKS, calls, failures)
@@ -91,7 +90,7 @@ def load_order_books(books: Sequence[str]) -> Iterator[LedgerRun]:
 def load_books() -> Iterator[LedgerRun]:
     """Load the listing of the books that Bitso trades now."""
     with exclusive(BOOKS) as connection:
-        client = _opened(connection, BOOKS, _open_bitso)
+        client = _opened(connection, BOOKS, open_bitso)
         yield from _load_books(connection, client)
 
 
@@ -134,10 +133,6 @@ def _opened(connection: Connection, job: str, open_source: Callable[[], Source])
     except WarehouseError:
         with ledger_run(connection, job, {}):
             raise
-
-
-def _open_bitso() -> Bitso:
-    return open_bitso(lambda: connect("loader"))
 
 
 def _one(fetch: Callable[[str], Body], book: str) -> list[Body]:
@@ -203,7 +198,9 @@ def _load(
 ) -> Iterator[LedgerRun]:
     """Make the calls and load what came, in one run; what failed closes a second one.
 
-    With `wanted`, only those keys are loaded, and one that did not come is a failure.
+    With `wanted`, only those keys are loaded, and one that did not come is a failure; so is a
+    reply in which nothing can be read. Where nothing at all could be, the one run is the failed
+    one, and keeps what it has set aside.
     """
     if calls:
         with (
@@ -214,18 +211,27 @@ def _load(
             if not replies:
                 raise _together(failures, run)
             writer = MarketRows(connection, run, FEEDS[table], TimePartitions(), wanted)
-            for body in replies:
-                writer.add(body)
-            writer.flush()
+            for key, reason in writer.add_all(replies).items():
+                # What was asked for without a name is all there is.
+                failures[key or next(iter(calls))] = _unreadable(reason)
+            for key in writer.missing:
+                failures[key] = NotFoundError("it is not in the reply")
             if table in POLLED:
                 with connection.cursor() as cursor:
                     account_for(cursor, run, table, wanted or list(calls), replies.instants)
+            error = None if writer.readable else _together(failures, run)
+            if error:
+                run.fail(str(error))
         yield run
-        for key in writer.missing:
-            failures[key] = NotFoundError("it is not in the reply")
+        if error:
+            raise error
     if failures:
         with ledger_run(connection, job, {}) as run:
             raise _together(failures, run)
+
+
+def _unreadable(reason: str) -> WarehouseError:
+    return TerminalError(f"nothing in the reply can be read: {reason}")
 
 
 def _fetch(calls: Calls, replies: FetchedReplies, failures: Failures) -> None:
@@ -276,7 +282,10 @@ def _load_listings(
             log.error("CoinGecko: so many failures in a row: the rest is left for the next run")
             break
         try:
-            yield _load_listing(connection, client, listing)
+            run, error = _load_listing(connection, client, listing)
+            yield run
+            if error:
+                raise error
             loaded += 1
             in_a_row = 0
         except WarehouseError as error:
@@ -285,19 +294,28 @@ def _load_listings(
     return loaded
 
 
-def _load_listing(connection: Connection, client: CoinGecko, listing: Listing) -> LedgerRun:
+def _load_listing(
+    connection: Connection, client: CoinGecko, listing: Listing
+) -> tuple[LedgerRun, WarehouseError | None]:
+    """Load one, and mark it as done; or return why nothing of it could be read.
+
+    A coin that nobody trades has no tickers, and that is known by then.
+    """
     with (
         ledger_run(connection, EXCHANGES, {"items": [listing.name]}) as run,
         FetchedReplies() as replies,
     ):
         replies.add(page.body for page in client.pages(listing))
         writer = MarketRows(connection, run, FEEDS[listing.table], TimePartitions())
-        for body in replies:
-            writer.add(body)
-        writer.flush()
+        unread = writer.add_all(replies)
+        if unread and (run.rows_read or listing.kind != "coin"):
+            [reason] = unread.values()
+            error = _unreadable(reason)
+            run.fail(f"{listing.name}: {error}")
+            return run, error
         with connection.cursor() as cursor:
             cursors.mark(cursor, EXCHANGES, listing.name, replies.instants[-1], run.run_id)
-    return run
+    return run, None
 
 
 def _done(connection: Connection) -> set[str]:

@@ -1,8 +1,6 @@
 """The live market sources, as the settings want them."""
 
-from collections.abc import Callable
-
-from psycopg2.extensions import connection as Connection
+from dataclasses import replace
 
 from loader.market import bitso, coincap, coingecko
 from loader.market.bitso import Bitso
@@ -10,8 +8,9 @@ from loader.market.coincap import CoinCap
 from loader.market.coingecko import CoinGecko
 from loader.warehouse.clock import SYSTEM_CLOCK, Clock
 from loader.warehouse.errors import TerminalError
+from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
-from loader.wire.rate_budget import LocalBudget, RateLimits, SharedBudget
+from loader.wire.rate_budget import RateLimits, SharedBudget
 from loader.wire.session import Manners, PoliteSession
 
 # No setting, because no plan of CoinCap is stricter than this.
@@ -20,11 +19,10 @@ _COINCAP_CALLS_PER_MINUTE = 30
 _SHORT_FREEZE = 5.0
 
 
-def open_bitso(connect: Callable[[], Connection], clock: Clock = SYSTEM_CLOCK) -> Bitso:
-    """Bitso; its budget, for all of this host together, is kept where `connect` leads."""
+def open_bitso(clock: Clock = SYSTEM_CLOCK) -> Bitso:
+    """Bitso of the settings."""
     settings = get_settings()
-    limits = RateLimits(settings.bitso_calls_per_minute, max_wait=settings.max_wait_seconds)
-    budget = SharedBudget("bitso", limits, connect, clock)
+    budget = _budget("bitso", RateLimits(settings.bitso_calls_per_minute), clock)
     session = PoliteSession("bitso", bitso.judge, budget, manners=_manners(), clock=clock)
     return Bitso(session, settings.bitso_url)
 
@@ -38,7 +36,11 @@ def open_coingecko(clock: Clock = SYSTEM_CLOCK) -> CoinGecko:
     session = PoliteSession(
         "coingecko",
         coingecko.judge,
-        _local_budget("coingecko", settings.coingecko_calls_per_minute, clock),
+        _budget(
+            "coingecko",
+            RateLimits(settings.coingecko_calls_per_minute, freeze=_SHORT_FREEZE),
+            clock,
+        ),
         key_header=(coingecko.KEY_HEADERS[plan], key) if key else None,
         manners=_manners(),
         clock=clock,
@@ -58,7 +60,7 @@ def open_coincap(clock: Clock = SYSTEM_CLOCK) -> CoinCap:
     session = PoliteSession(
         "coincap",
         coincap.judge,
-        _local_budget("coincap", _COINCAP_CALLS_PER_MINUTE, clock),
+        _budget("coincap", RateLimits(_COINCAP_CALLS_PER_MINUTE, freeze=_SHORT_FREEZE), clock),
         key_header=("Authorization", f"Bearer {key}"),
         manners=_manners(),
         clock=clock,
@@ -71,6 +73,7 @@ def _manners() -> Manners:
     return Manners(settings.http_timeout_seconds, settings.http_attempts)
 
 
-def _local_budget(name: str, calls: int, clock: Clock) -> LocalBudget:
-    limits = RateLimits(calls, freeze=_SHORT_FREEZE, max_wait=get_settings().max_wait_seconds)
-    return LocalBudget(name, limits, clock)
+def _budget(name: str, limits: RateLimits, clock: Clock) -> SharedBudget:
+    """Kept in the warehouse: what one command was told to wait, the next one waits too."""
+    limits = replace(limits, max_wait=get_settings().max_wait_seconds)
+    return SharedBudget(name, limits, lambda: connect("loader"), clock)

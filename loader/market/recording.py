@@ -17,7 +17,7 @@ multiples since 1970, from the one that `from` is in to the last one before `unt
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,10 +78,22 @@ def _replay_file(connection: Connection, file: Path) -> LedgerRun:
                 writers[item.source].add(item)
         for writer in writers.values():
             writer.flush()
+        _check_readable(shown(file), run, writers.values(), has_watches=bool(watches))
         with connection.cursor() as cursor:
             for watch in watches.values():
                 monitored.note_watch(cursor, run.run_id, watch)
     return run
+
+
+def _check_readable(
+    name: str, run: LedgerRun, writers: Iterable[MarketRows], *, has_watches: bool
+) -> None:
+    """Raise RefusedError for a recording without a line, or in which nothing can be read."""
+    if not run.detail["replies"] and not has_watches:
+        raise RefusedError(f"{name}: it is empty: there is no line in it")
+    bad = [writer.first_bad.reason for writer in writers if writer.first_bad]
+    if bad and not any(writer.readable for writer in writers):
+        raise RefusedError(f"{name}: none of its {run.rows_read} records can be read: {bad[0]}")
 
 
 def _keep(watches: dict[tuple[str, datetime], Watch], watch: Watch) -> None:

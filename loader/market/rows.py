@@ -126,22 +126,51 @@ class MarketRows:
         # By what makes two of them the same row.
         self._records: dict[tuple[datetime, str, str], Record] = {}
         self._bad: dict[SetAside, None] = {}
+        # How many could be read and stored, those that are there already among them.
+        self.readable = 0
         # The first that was set aside, if any was.
         self.first_bad: BadRecord | None = None
         self._bytes = 0
 
-    def add(self, body: Body) -> None:
-        """Take the records of one reply; none of one that holds a key of ours, which is set aside.
+    def add(self, body: Body) -> str | None:
+        """Take the records of one reply; returns why none of it can be read, where none can.
 
-        Whoever repeats our key is not who we take it for, or in no state to be believed.
+        One that holds a key of ours is set aside: whoever repeats our key is not who we take it
+        for, or in no state to be believed.
         """
         items: Iterable[Record | BadRecord] = self._feed.parse(body)
         if KEYS.are_in(body.text):
             reason = "the reply holds a key of ours, which is taken out here"
             items = [BadRecord(body.key, "holds_a_key", reason, body.text)]
+        is_readable, problem = False, None
         for item in items:
+            if isinstance(item, BadRecord):
+                problem = problem or item.reason
+            else:
+                is_readable = True
             if not self._wanted or not item.key or item.key in self._wanted:
                 self.take(item, body.received_at)
+        return None if is_readable else problem or "there is no record in it"
+
+    def add_all(self, bodies: Iterable[Body]) -> dict[str, str]:
+        """Take and write replies; returns those that cannot be read at all, by key, and why.
+
+        Of several pages one is enough: the last one may be empty.
+        """
+        unread: dict[str, str] = {}
+        read = set()
+        for body in bodies:
+            reason = self.add(body)
+            if reason is None:
+                read.add(body.key)
+            else:
+                unread.setdefault(body.key, reason)
+        self.flush()
+        unread = {key: reason for key, reason in unread.items() if key not in read}
+        if self.first_bad and not (unread or self.readable):
+            # Postgres could not hold what could be read.
+            unread[""] = self.first_bad.reason
+        return unread
 
     def take(self, item: Record | BadRecord, received_at: datetime) -> None:
         """Take one record, good or bad."""
@@ -158,8 +187,10 @@ class MarketRows:
             self._set_aside(received_at, BadRecord(item.key, "not_storable", reason, item.payload))
         elif self._records.setdefault(item[:3], item) is not item:
             self._run.rows_duplicate += 1
+            self.readable += 1
         else:
             self._bytes += sys.getsizeof(item.payload)
+            self.readable += 1
         if len(self._records) + len(self._bad) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
             self.flush()
 
@@ -208,6 +239,7 @@ class MarketRows:
                 return
         if len(records) == 1:
             [record] = records
+            self.readable -= 1
             reason = "Postgres cannot hold it: " + str(refused).splitlines()[0]
             self._set_aside(
                 record.received_at, BadRecord(record.key, "not_storable", reason, record.payload)

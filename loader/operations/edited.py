@@ -25,21 +25,37 @@ BATCH_CHARACTERS = 4_000_000
 
 
 def export_rows(path: Path) -> int:
-    """Write the rows in quarantine; returns how many."""
+    """Write the rows in quarantine; returns how many.
+
+    Raises UsageError where the file cannot be made, or is there: somebody may have edited it.
+    """
     rows = 0
     try:
-        with (
-            closing(connect("loader")) as connection,
-            path.open("w", newline="", encoding="utf-8") as file,
-        ):
+        with closing(connect("loader")) as connection, _made(path) as file:
             writer = csv.writer(file)
             writer.writerow(EXPORTED)
             for page in quarantine.open_pages(connection):
                 writer.writerows(_fields(row) for row in page)
                 rows += len(page)
+    except FileExistsError:
+        raise UsageError(
+            f"{shown_path(path)}: there is such a file, which may hold edits: name another one"
+        ) from None
     except OSError as error:
         raise UsageError(f"{shown_path(path)}: {error.strerror}") from None
     return rows
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[TextIO]:
+    """A new file, which is there when all is written."""
+    with path.open("x", newline="", encoding="utf-8") as file:
+        try:
+            yield file
+            file.flush()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _fields(row: OpenRow) -> Iterable[object]:

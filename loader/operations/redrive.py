@@ -51,7 +51,8 @@ def redrive(path: Path | None) -> LedgerRun:
     """Try the open rows again, with the texts of an edited export where one is given.
 
     Rows of a snapshot that has been replaced stay where they are: the newer file has its own.
-    Repeating it changes nothing more.
+    Repeating it changes nothing more. What the file has and the quarantine never had is counted
+    in the run's detail as `unknown`, with the first ids.
     """
     with (
         # No new snapshot may take the place of the one whose rows are mended here, and no
@@ -61,13 +62,13 @@ def redrive(path: Path | None) -> LedgerRun:
     ):
         run.detail["still_bad"] = []
         again = _Again(connection, run)
-        for page, texts in _pages(connection, path):
+        for page, texts in _pages(connection, path, run):
             again.take(page, texts)
     return run
 
 
 def _pages(
-    connection: Connection, path: Path | None
+    connection: Connection, path: Path | None, run: LedgerRun
 ) -> Iterator[tuple[list[OpenRow], dict[int, str]]]:
     """Some open rows at a time, and the texts that they are to have instead of their own."""
     if path is None:
@@ -75,6 +76,10 @@ def _pages(
             yield page, {}
         return
     for texts in edited_texts(path):
+        if unknown := quarantine.unknown_ids(connection, list(texts)):
+            known: dict[str, Any] = run.detail.setdefault("unknown", {"rows": 0, "first": []})
+            known["rows"] += len(unknown)
+            known["first"] = (known["first"] + unknown)[:MOST_TOLD]
         for page in quarantine.open_pages(connection, list(texts)):
             yield page, texts
 

@@ -160,10 +160,14 @@ def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, i
 
 
 def _undelivered(connection: Connection) -> str | None:
-    """What is wrong with messages that are tried again: the follower itself goes on meanwhile."""
+    """What is wrong with messages, though the follower itself goes on meanwhile."""
     with connection.cursor() as cursor:
-        count, error = deliveries.undelivered(cursor)
-    return f"{count} messages not delivered yet: {error}" if count else None
+        told = {
+            "not delivered yet": deliveries.undelivered(cursor),
+            "of the last 24 hours given up": deliveries.given_up(cursor),
+        }
+    problems = [f"{count} messages {what}: {why}" for what, (count, why) in told.items() if count]
+    return "; ".join(problems) or None
 
 
 def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None:

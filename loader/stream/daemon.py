@@ -23,7 +23,6 @@ from loader.stream.told import told
 from loader.stream.tracked_book import TrackedBook
 from loader.stream.writer import SpoolWriter
 from loader.warehouse.clock import SECOND, SYSTEM_CLOCK, AsyncClock
-from loader.warehouse.errors import TerminalError
 
 # A keep-alive comes every 20 s. One missed: what is sampled may be old.
 QUIET_SECONDS = 30.0
@@ -80,7 +79,7 @@ class Stream:
         """Stream until `stop`; returns when all seconds are committed and the run is closed.
 
         Raises AlreadyRunningError when another instance is at work, TransientError when Postgres
-        cannot be reached at the start.
+        cannot be reached at the start. From one that takes nothing for now it is bridged.
         """
         await asyncio.to_thread(self._writer.start)
         self._rest.start()
@@ -117,7 +116,7 @@ class Stream:
         while True:
             await self._reach(slot)
             if not self._writer.is_alive:
-                raise TerminalError("the stream cannot write any more: start it again")
+                raise self._writer.refused
             now = self._clock.now()
             reached = _whole(now)
             if reached > slot:

@@ -23,7 +23,12 @@ from loader.stream.seconds import (
 from loader.stream.spool import LONGEST_LINE_BYTES, Spool, SpoolLine
 from loader.stream.told import told
 from loader.stream.word import leave_word
-from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.errors import (
+    AlreadyRunningError,
+    TerminalError,
+    TransientError,
+    WarehouseError,
+)
 from loader.warehouse.halving import refused_rows
 from loader.warehouse.ledger.identity import warehouse_id
 from loader.warehouse.ledger.runs import single_flight
@@ -63,6 +68,8 @@ class SpoolWriter:
         self._has_word = True
         self._stopping = threading.Event()
         self._started = threading.Event()
+        # Whether it ever had the account, and with it the lock of the job.
+        self._was_alone = False
         self._refused: WarehouseError | None = None
         self._backoff = Backoff(RETRY_SECONDS, LONGEST_RETRY_SECONDS)
         # Known from the first connection on.
@@ -73,10 +80,11 @@ class SpoolWriter:
         ]
 
     def start(self) -> None:
-        """Begin; returns when the job's lock is held.
+        """Begin; returns when the job's lock is held, or the spool has to take over at once.
 
-        Raises AlreadyRunningError when another instance holds it, TransientError or TerminalError
-        when Postgres or the spool cannot be used.
+        It can where the warehouse is known and takes nothing for now, as when it is read only.
+        Raises AlreadyRunningError when another instance holds the lock, TransientError or
+        TerminalError when Postgres or the spool cannot be used.
         """
         self._spool.open()
         appending, writing = self._threads
@@ -91,6 +99,11 @@ class SpoolWriter:
     def is_alive(self) -> bool:
         """Whether both threads are at work."""
         return all(thread.is_alive() for thread in self._threads)
+
+    @property
+    def refused(self) -> WarehouseError:
+        """Why it is not at work any more."""
+        return self._refused or TerminalError("the stream cannot write any more: start it again")
 
     def put(self, second: Second) -> None:
         """Take a second in; never waits."""
@@ -142,19 +155,29 @@ class SpoolWriter:
     def _write_all(self) -> None:
         while True:
             try:
-                with (
-                    closing(self._connect()) as connection,
-                    single_flight(connection, JOB, keeps_rows=True),
-                ):
-                    self._write_on(connection)
-                    return
+                with closing(self._connect()) as connection:
+                    self._begin(connection)
+                    with single_flight(connection, JOB, keeps_rows=True):
+                        self._write_on(connection)
+                        return
             except Exception as error:  # noqa: BLE001 - the spool keeps what comes meanwhile
                 known = _in_our_words(error)
-                if not self._started.is_set():
+                if not (self._was_alone or self._can_wait(known)):
                     self._refused = known
                     self._started.set()
                     return
+                self._started.set()
                 self._bridge(known)
+
+    def _can_wait(self, trouble: WarehouseError) -> bool:
+        """Whether the spool may take over before anything was written.
+
+        Not from another instance, which writes the same seconds, nor for a warehouse that nobody
+        knows: each line of the spool names its own.
+        """
+        is_passing = isinstance(trouble, TransientError)
+        is_other = isinstance(trouble, AlreadyRunningError)
+        return bool(self._warehouse) and is_passing and not is_other
 
     def _bridge(self, trouble: WarehouseError) -> None:
         """Let time pass until Postgres is tried again, and say so where people look."""
@@ -170,12 +193,15 @@ class SpoolWriter:
             # Whoever stops waits for a while, but not for ever.
             time.sleep(RETRY_SECONDS)
 
-    def _write_on(self, connection: Connection) -> None:
-        """Write what is in the spool and what comes, to the end."""
+    def _begin(self, connection: Connection) -> None:
         with transaction(connection) as cursor:
             cursor.execute("set statement_timeout = %s", (f"{STATEMENT_SECONDS}s",))
             self._recognise(warehouse_id(cursor))
+
+    def _write_on(self, connection: Connection) -> None:
+        """Write what is in the spool and what comes, to the end."""
         self._account = StreamAccount(connection)
+        self._was_alone = True
         self._started.set()
         is_last = False
         while not is_last:

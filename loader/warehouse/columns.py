@@ -37,7 +37,8 @@ class ColumnNames:
         for part in parts:
             theirs, equals, own = part.rpartition("=")
             name, own = plain_name(theirs), plain_name(own)
-            if not equals or not name:
+            # A column without a name can be left out: pandas writes one for its index.
+            if not equals or not (name or not own):
                 raise UsageError(
                     f"--columns: {shortened(part, 60)!r} is not THEIRS=OURS, nor THEIRS= to leave "
                     "a column out"

@@ -127,7 +127,9 @@ class CommandGroup(click.Group):
             # The reader (head, less) has gone, and wants to hear nothing more.
             return TerminalError.exit_code
         where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
-        self._say(f"{where}{error.strerror or error}")
+        is_closed = error.errno == errno.EBADF and name == "stdout"
+        reason = "it is closed, the answer has nowhere to go" if is_closed else error.strerror
+        self._say(f"{where}{reason or error}")
         # Room may be made, and then the same call works.
         kind = TransientError if error.errno == errno.ENOSPC else TerminalError
         return kind.exit_code

@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol
 
 import psycopg2
@@ -185,9 +186,10 @@ def _take(name: str, limits: RateLimits, clock: Clock, try_take: Callable[[], fl
     deadline = clock.monotonic() + limits.max_wait
     while wait := try_take():
         if clock.monotonic() + wait > deadline:
+            until = clock.now() + timedelta(seconds=wait)
             raise TransientError(
                 f"{name}: no call is free for another {wait:.0f} s, longer than "
-                "WAREHOUSE_MAX_WAIT_SECONDS: try again later"
+                f"WAREHOUSE_MAX_WAIT_SECONDS: try again after {until:%Y-%m-%d %H:%M:%S} UTC"
             )
         clock.sleep(wait)
 

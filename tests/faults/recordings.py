@@ -34,9 +34,9 @@ GOOD = line(reply(*TEXTS_OF_RECORDS))
 RECORDING = FileKind(
     "a.jsonl", GOOD, ("replay",), "select count(*) from raw.bitso_tickers", "raw.bitso_tickers"
 )
-# One of three records is odd; so odd that nobody reads the reply, it is set aside whole.
+# One of three records is odd; so odd that nobody reads the reply, the recording is refused.
 BESIDE = Holds((0,), (2, 3))
-WITH_ALL = Holds((0,), (0, 2, 3))
+WITH_ALL = Holds((0, 1), (0, 2, 3))
 _ENTRY = json.loads(GOOD)
 
 

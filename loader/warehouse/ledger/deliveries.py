@@ -137,6 +137,16 @@ def undelivered(cursor: Any) -> tuple[int, str | None]:
     return int(count), error
 
 
+def given_up(cursor: Any) -> tuple[int, str | None]:
+    """How many messages of the last day are tried no more; and why the latest of them failed.
+
+    Those that may have arrived are among them: nobody knows that they have.
+    """
+    cursor.execute(statement(__package__, "given_up"))
+    [(count, error)] = cursor.fetchall()
+    return int(count), error
+
+
 _IS_TELLING = " and ".join(
     f"{name} is not distinct from %({name})s" if name == "threshold_pct" else f"{name} = %({name})s"
     for name in Telling._fields

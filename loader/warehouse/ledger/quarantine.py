@@ -166,6 +166,15 @@ def open_pages(connection: Connection, ids: Sequence[int] | None = None) -> Iter
         after = page[-1].quarantine_id
 
 
+def unknown_ids(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """Those of some ids that no row ever had."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select quarantine_id from ops.quarantine where quarantine_id = any(%s)", (list(ids),)
+        )
+        return sorted(set(ids).difference(number for (number,) in cursor))
+
+
 def first_open(connection: Connection, limit: int, longest: int) -> list[ShownRow]:
     """The first rows still in quarantine, their texts no longer than so many characters."""
     with connection.cursor() as cursor:

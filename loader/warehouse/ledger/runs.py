@@ -89,6 +89,12 @@ class LedgerRun:
     rows_quarantined: int = 0
     status: str = "succeeded"
     detail: dict[str, Any] = field(default_factory=dict)
+    # Of a run that failed and keeps what it has set aside.
+    error: str | None = None
+
+    def fail(self, error: str) -> None:
+        """Close it as failed where its body ends well: what it wrote stays, in quarantine too."""
+        self.status, self.error = "failed", error
 
     @property
     def counts(self) -> tuple[int, int, int, int]:
@@ -117,7 +123,7 @@ def ledger_run(connection: Connection, job: str, detail: dict[str, Any]) -> Iter
         run = LedgerRun(run_id, job, detail=detail)
     try:
         yield run
-        _close(connection, run, None)
+        _close(connection, run, run.error)
         connection.commit()
     except BaseException as error:
         known = database_error(error) if isinstance(error, psycopg2.Error) else error

@@ -6,6 +6,7 @@ import math
 import select
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -45,6 +46,11 @@ SESSION = {
 }
 
 
+# The embedded servers that this process has used. Who goes on after one was stopped waits for it:
+# a daemon that started it again would undo what somebody has just done.
+_met: set[Path] = set()
+
+
 class Endpoint(NamedTuple):
     """Where the warehouse is and who connects."""
 
@@ -60,7 +66,10 @@ def endpoint() -> Endpoint:
     if found := running_endpoint():
         return found
     settings = get_settings()
-    Embedded(settings.home).start(settings.port)
+    server = Embedded(settings.home)
+    if server.home in _met and server.is_stopped:
+        raise TransientError("the embedded Postgres was stopped: `loader init` starts it again")
+    server.start(settings.port)
     if found := running_endpoint():
         return found
     raise TransientError("the embedded Postgres has just been stopped: try again")
@@ -79,7 +88,10 @@ def running_endpoint() -> Endpoint | None:
         )
     server = Embedded(settings.home)
     port = server.running_port()
-    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db) if port else None
+    if port is None:
+        return None
+    _met.add(server.home)
+    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db)
 
 
 def connect(role: Role | None = None, where: Endpoint | None = None) -> Connection:

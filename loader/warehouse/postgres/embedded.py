@@ -70,6 +70,7 @@ class Embedded:
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
         self.data = self.home / "data"
+        self._stopped = self.home / "stopped"
 
     @property
     def password(self) -> str:
@@ -79,6 +80,7 @@ class Embedded:
     def start(self, wanted_port: int | None = None) -> int:
         """Start the server unless it runs already, and return its port.
 
+        After that it is not `is_stopped` any more.
         Raises TransientError when it does not come up, TerminalError when the directory
         cannot be used or the wanted port is taken.
         """
@@ -93,13 +95,16 @@ class Embedded:
             elif postmaster := self._postmaster():
                 # Started by a process that died before it was ready, or still recovering.
                 return self._await_ready(postmaster)
-            return self._start_server(launch, wanted_port)
+            port = self._start_server(launch, wanted_port)
+            self._stopped.unlink(missing_ok=True)
+            return port
 
     def stop(self) -> bool:
         """Stop the server; False when it was not running."""
         if not self.data.exists():
             return False
         with self._locked():
+            self._stopped.touch()
             if self._postmaster() is None:
                 return False
             done = self._launch().run(
@@ -108,6 +113,11 @@ class Embedded:
             if done.returncode != 0:
                 raise TransientError(f"the embedded Postgres did not stop: {_last_line(done)}")
             return True
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody has stopped it, and nobody has started it since."""
+        return self._stopped.exists() and self.running_port() is None
 
     def running_port(self) -> int | None:
         """The port of the running, ready server; None when there is none."""

@@ -189,7 +189,16 @@ def test_a_channel_that_no_threshold_names_is_told(alerts: Warehouse, hook: Rece
         process.kill()
 
 
-def test_a_channel_is_given_up_after_a_while(alerts: Warehouse, hook: Receiver) -> None:
+def said_of_alerts(warehouse: Warehouse, **where: str) -> str | None:
+    """What `loader status` says of messages that did not arrive."""
+    done = warehouse.call("loader", "status", "--json", "alerts", **where)
+    said: str | None = json.loads(done.stdout)["jobs"][0]["last_error"]
+    return said
+
+
+def test_a_channel_is_given_up_after_a_while(
+    alerts: Warehouse, hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     put(alerts)
     hook.statuses["/hook"] = 500
     send(hook, fails=1)
@@ -202,6 +211,14 @@ def test_a_channel_is_given_up_after_a_while(alerts: Warehouse, hook: Receiver) 
     assert alerts.rows("select count(*) from ops.alert_deliveries where retry_at is not null") == [
         (0,)
     ]
+    said = [record.getMessage() for record in caplog.records if "attempt" in record.getMessage()]
+    assert [message.endswith("(attempt 2): given up") for message in said] == [False, True]
+    where = channels(default=hook.address())
+    assert (said_of_alerts(alerts, **where) or "").startswith(
+        "1 messages of the last 24 hours given up: "
+    )
+    alerts.rows("update ops.alert_deliveries set started_at = now() - interval '25 hours'")
+    assert said_of_alerts(alerts, **where) is None
 
 
 def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
@@ -210,8 +227,11 @@ def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
     put(alerts)
     hook.held.add("/hook")
     where = channels(default=hook.address()) | {"WAREHOUSE_ALERT_TIMEOUT_SECONDS": "1"}
+    said = []
     for code in (75, 75, 0):
-        assert alerts.call("loader", "alerts", **where).returncode == code
+        done = alerts.call("loader", "alerts", **where)
+        assert done.returncode == code
+        said.append([line for line in done.stderr.splitlines() if "given up" in line])
         alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
     assert [one.body["is_repeat"] for one in hook.received] == ["false", "true"]
     assert len({one.key for one in hook.received}) == 1
@@ -219,6 +239,13 @@ def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
         ("btc_mxn", "opened", "default", 1, 1, "unknown", False),
         ("btc_mxn", "opened", "default", 1, 2, "unknown", True),
     ]
+    assert list(map(len, said)) == [0, 1, 0]
+    assert said[1][0].endswith(
+        "no answer within 1 s (attempt 2): given up, for it may have arrived"
+    )
+    assert said_of_alerts(alerts, **where) == (
+        "1 messages of the last 24 hours given up: no answer within 1 s"
+    )
     # Its end is news all the same.
     hook.held.clear()
     close(alerts)
@@ -272,13 +299,11 @@ def test_an_exception_in_a_sender_is_a_failed_delivery(
     assert [pause for (pause,) in pauses] == sorted(pause for (pause,) in pauses)
     assert pauses[0] < pauses[-1]
     where = channels(default=hook.address())
-    done = alerts.call("loader", "status", "--json", "alerts", **where)
     error = {
         "message": "the message could not be written: KeyError",
         "courier": "nothing can be sent: Too many open files",
     }[fault]
-    job = json.loads(done.stdout)["jobs"][0]
-    assert job["last_error"] == f"1 messages not delivered yet: {error}"
+    assert said_of_alerts(alerts, **where) == f"1 messages not delivered yet: {error}"
     monkeypatch.undo()
     send(hook)
     assert events(hook.received)[1:] == [("btc_mxn", "opened")]

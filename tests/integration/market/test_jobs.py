@@ -187,6 +187,28 @@ def test_too_many_calls_freeze_all_of_the_host(warehouse: Warehouse, simulator: 
     assert {row[1] for row in ledger(warehouse)[1:]} == {"failed"}
 
 
+@pytest.mark.parametrize(
+    ("command", "source"),
+    [("exchanges", "coingecko"), ("exchange-volumes", "coincap"), ("books", "bitso")],
+)
+def test_what_one_command_was_told_to_wait_the_next_one_waits(
+    warehouse: Warehouse, simulator: Simulator, command: str, source: str
+) -> None:
+    simulator.faults.add("status", argument={"status": 429, "headers": {"Retry-After": "3000"}})
+    asked(simulator)
+    for _ in range(2):
+        done = warehouse.loader(command, WAREHOUSE_COINCAP_KEY=KEY)
+        assert done.returncode == 75
+        [(until,)] = warehouse.rows(
+            "select frozen_until from ops.rate_budgets where budget = %s", source
+        )
+        assert f"{source}: no call is free for another " in done.stderr
+        told = done.stderr.splitlines()[-1].rpartition("try again after ")[2]
+        moment = datetime.fromisoformat(told.removesuffix(" UTC")).replace(tzinfo=UTC)
+        assert abs(moment - until) < timedelta(minutes=1)
+    assert len(asked(simulator)) == 1
+
+
 def test_the_exchanges_go_on_where_they_stopped(warehouse: Warehouse, simulator: Simulator) -> None:
     simulator.faults.add("status", "coins/ethereum/tickers", argument=500)
     with pytest.raises(TransientError, match="coin ethereum: coingecko: HTTP 500"):

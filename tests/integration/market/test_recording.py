@@ -284,6 +284,31 @@ def test_a_recording_that_is_none_is_refused_whole(
     assert warehouse.rows("select count(*) from raw.bitso_tickers") == [(0,)]
 
 
+@pytest.mark.parametrize(
+    ("bodies", "message"),
+    [
+        ([], "r.jsonl: it is empty: there is no line in it"),
+        (
+            [tickers(NOON, ticker(bid="NaN"), ticker(ask="-1"))],
+            "r.jsonl: none of its 2 records can be read: bid is not a number: NaN",
+        ),
+        (
+            [Body("coingecko_tickers", "bitso", NOON, "[]")],
+            "r.jsonl: none of its 1 records can be read: there is no tickers",
+        ),
+    ],
+)
+def test_a_recording_in_which_nothing_can_be_read_is_refused(
+    warehouse: Warehouse, tmp_path: Path, bodies: list[Body], message: str
+) -> None:
+    done = warehouse.call("loader", "replay", record(tmp_path / "r.jsonl", bodies))
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (1, f"loader: {message}")
+    assert warehouse.rows("select status, rows_inserted from ops.runs") == [("refused", 0)]
+    # One that can be read is enough; and of a coin that nobody trades there is nothing to read.
+    good = Body("coingecko_tickers", "x", NOON, '{"tickers":[]}')
+    [_] = replay(record(tmp_path / "r.jsonl", [*bodies, good if not bodies else minutes(1)[0]]))
+
+
 def test_a_damaged_archive_is_refused(warehouse: Warehouse, tmp_path: Path) -> None:
     file = record(tmp_path / "r.jsonl.gz", minutes(50))
     whole = file.read_bytes()
@@ -347,8 +372,8 @@ def test_no_list_grows_with_a_recording(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(market_rows.MarketRows, "flush", measured)
     bodies = [tickers(NOON + timedelta(seconds=n), ticker(bid="NaN")) for n in range(100)]
-    [run] = replay(record(tmp_path / "r.jsonl", bodies))
-    assert counts(run) == (100, 0, 0, 100)
+    [run] = replay(record(tmp_path / "r.jsonl", [tickers(NOON, ticker()), *bodies]))
+    assert counts(run) == (101, 1, 0, 100)
     assert most == 10
     watched = {"feed": "ticker", "interval_seconds": 10, "books": ["btc_mxn"]}
     lines = [

@@ -61,6 +61,8 @@ def test_at_another_moment(sampled: Warehouse, minutes_before_the_end: int) -> N
         )  # fmt: skip
         above = open_alerts.get(book)
         assert (None if row["above_pct"] is None else Decimal(row["above_pct"])) == above
+        if spread < 0:
+            assert row["state"] == "blind"
         if row["state"] != "blind":
             assert row["state"] == ("calm" if above is None else "above")
         for name, share in (("median_24h", 0.5), ("p95_24h", 0.95), ("p99_24h", 0.99)):
@@ -105,6 +107,12 @@ def test_a_book_goes_from_calm_to_above_to_blind(warehouse: Warehouse) -> None:
     row = now(warehouse)["btc_mxn"]
     assert datetime.fromisoformat(row["last_told_at"]) == moment
     assert datetime.fromisoformat(row["muted_until"]) > moment + timedelta(hours=1)
+    # Crossed, it is seen and nothing to rely on: not calm, though no alert is open any more.
+    market.load(warehouse, [quote("btc_mxn", 0.5, 1010)])
+    row = now(warehouse)["btc_mxn"]
+    assert (row["state"], row["spread"], row["above_pct"]) == ("blind", "-1", None)
+    market.load(warehouse, [quote("btc_mxn", 0.25, 1000)])
+    assert now(warehouse)["btc_mxn"]["state"] == "calm"
     # Over the same rows, three minutes later.
     [(later,)] = warehouse.rows("select now() + interval '3 minutes'")
     row = now(warehouse, "--as-of", later.isoformat())["btc_mxn"]

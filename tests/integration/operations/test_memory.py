@@ -93,6 +93,10 @@ CASES: dict[str, Callable[[Path], tuple[str, Path]]] = {
 def test_a_load_keeps_to_its_memory(module_warehouse: Warehouse, tmp_path: Path, case: str) -> None:
     module_warehouse.activate()
     command, path = CASES[case](tmp_path / "a.file")
+    if command == "replay":
+        # Else nothing of it could be read, and it were refused.
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line(tickers(NOON, ticker())) + "\n")
     more = ["--allow-shrink"] if command == "snapshots" else []
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, BIN / "loader", command, path, *more],

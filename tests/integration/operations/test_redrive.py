@@ -2,13 +2,14 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from loader.operations.edited import export_rows
 from loader.operations.redrive import redrive
 from loader.snapshots.load import load_snapshots
-from loader.warehouse.errors import RefusedError
+from loader.warehouse.errors import RefusedError, TransientError
 from tests.conftest import Warehouse
 from tests.ledger import counts
 from tests.snapshot_files import content, error_of, good_rows, write
@@ -34,6 +35,7 @@ def loaded(warehouse: Warehouse) -> list[tuple[int, str]]:
 
 def edit(path: Path, texts: dict[str, str]) -> Path:
     """Export the quarantine and change the raw texts as a person would."""
+    path.unlink(missing_ok=True)
     export_rows(path)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -233,6 +235,50 @@ def test_a_file_that_is_no_export_is_refused(tmp_path: Path, data: bytes) -> Non
     wrong.write_bytes(data)
     with pytest.raises(RefusedError, match=r"^wrong\.csv: not an export of the quarantine"):
         redrive(wrong)
+
+
+def test_what_was_never_in_quarantine_is_said_and_the_rest_is_loaded(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2)]))
+    edited = tmp_path / "edited.csv"
+    rows = [f'"{deposit(1)}",1', *(f'"{deposit(number)}",{number}' for number in range(70, 95))]
+    edited.write_text("raw,quarantine_id\n" + "\n".join(rows))
+    # The second time its row is loaded already, which is no fault.
+    for loads in (1, 0):
+        done = warehouse.call("loader", "quarantine", "redrive", edited)
+        assert done.stdout.startswith(f"{loads} rows loaded, ")
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert line.startswith("loader: 25 rows of the file were never in this quarantine")
+        assert line.endswith("quarantine_id 70, " + ", ".join(map(str, range(71, 90))) + ", ...")
+    edited.write_text("\n".join(["raw,quarantine_id", rows[0]]))
+    assert warehouse.call("loader", "quarantine", "redrive", edited).returncode == 0
+
+
+def test_an_export_takes_the_place_of_no_file(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(write(tmp_path, "a.csv", "deposits", [deposit(1, "x"), deposit(2)]))
+    path = tmp_path / "q.csv"
+    assert warehouse.call("loader", "quarantine", "export", path).returncode == 0
+    path.write_text("edited")
+    done = warehouse.call("loader", "quarantine", "export", path)
+    assert (done.returncode, path.read_text()) == (2, "edited")
+    assert done.stderr == (
+        f"loader: {path}: there is such a file, which may hold edits: name another one\n"
+    )
+    # One that fails on the way leaves nothing that would stand in the way of the next.
+    path.unlink()
+
+    def failing(*_: object) -> Any:
+        raise TransientError("Postgres went away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("loader.operations.edited.quarantine.open_pages", failing)
+        assert warehouse.call("loader", "quarantine", "export", path).returncode == 75
+    assert not path.exists()
+    assert warehouse.call("loader", "quarantine", "export", path).returncode == 0
 
 
 def test_the_commands_say_what_they_do(warehouse: Warehouse, tmp_path: Path) -> None:

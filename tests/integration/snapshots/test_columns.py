@@ -98,3 +98,14 @@ def test_words_for_no_value_are_texts_where_the_setting_says_so(
     # Who comes to allow them later redrives what was set aside.
     again = warehouse.call("loader", "quarantine", "redrive", WAREHOUSE_ALLOW_NULL_WORDS="true")
     assert again.stdout.startswith(f"{0 if allowed else 6} rows loaded")
+
+
+def test_a_column_without_a_name_can_be_left_out(warehouse: Warehouse, tmp_path: Path) -> None:
+    """As pandas writes its index."""
+    path = tmp_path / "theirs.csv"
+    path.write_text(",user_id\n0,u1\n1,u2\n")
+    refused = warehouse.call("loader", "snapshots", path)
+    assert (refused.returncode, "unknown column ''" in error_of(refused)) == (1, True)
+    done = warehouse.call("loader", "snapshots", path, "--columns", "=")
+    assert done.returncode == 0
+    assert warehouse.rows("select user_id from raw.users order by 1") == [("u1",), ("u2",)]

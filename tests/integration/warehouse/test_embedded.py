@@ -17,8 +17,9 @@ import psycopg2
 import pytest
 
 from loader.warehouse.errors import TerminalError, TransientError
+from loader.warehouse.postgres.connection import endpoint
 from loader.warehouse.postgres.embedded import BIN, SUPERUSER, Embedded
-from loader.warehouse.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.waiting import LAST_RESORT_SECONDS, wait_for
 
 
@@ -55,6 +56,34 @@ def test_a_second_start_finds_the_server_and_a_restart_its_data(embedded: Embedd
     assert embedded.running_port() is None
     assert embedded.start() == port
     assert _ask(embedded, port, "select a from kept") == [(1,)]
+
+
+def test_a_process_that_used_it_does_not_start_what_somebody_has_stopped(
+    embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOST", "PORT"):
+        monkeypatch.delenv(f"WAREHOUSE_{name}", raising=False)
+    monkeypatch.setenv("WAREHOUSE_HOME", str(embedded.home))
+    get_settings.cache_clear()
+    port = endpoint().port
+    # It crashed: that is nobody's wish.
+    os.kill(_postmaster(embedded), signal.SIGQUIT)
+    wait_for(lambda: embedded.running_port() is None, "its end")
+    assert endpoint().port == port
+    assert embedded.stop()
+    for _ in range(2):
+        with pytest.raises(TransientError, match="was stopped: `loader init` starts it again"):
+            endpoint()
+    assert embedded.running_port() is None
+    # Another command, which has not used it before, starts it.
+    done = subprocess.run(
+        [sys.executable, "-c",
+         "from loader.warehouse.postgres.connection import endpoint; endpoint()"],
+        cwd=PROJECT_ROOT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert endpoint().port == port
+    get_settings.cache_clear()
 
 
 def test_only_the_password_opens_it(embedded: Embedded) -> None:

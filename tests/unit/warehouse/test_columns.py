@@ -15,6 +15,7 @@ KNOWN = ("bid", "ask", "book")
         (" Compra = BID , event_date= ,", {"compra": "bid", "event_date": None}),
         ('"a,b=bid"', {"a,b": "bid"}),
         ("a=b=bid", {"a=b": "bid"}),
+        ("=,compra=bid", {"": None, "compra": "bid"}),
         ("", {}),
     ],
 )

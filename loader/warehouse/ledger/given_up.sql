@@ -1,0 +1,20 @@
+-- Messages of the last day whose latest attempt failed, and that are not tried
+-- again; and why the latest of them was given up.
+with
+
+latest as (
+    select distinct on (idempotency_key)
+        delivery_id,
+        status,
+        error,
+        retry_at
+    from ops.alert_deliveries
+    where started_at > now() - interval '1 day'
+    order by idempotency_key asc, delivery_id desc
+)
+
+select
+    count(*) as messages,
+    (array_agg(error order by delivery_id desc))[1] as reason
+from latest
+where status in ('failed', 'unknown') and retry_at is null
