@@ -70,10 +70,14 @@ test-metabase: .venv/dev.stamp ## The tests of `dashboards apply` against a real
 		METABASE_PASSWORD and what else tests/integration/dashboards/metabase/test_live.py lists in the environment))
 	$(BIN)/pytest -q tests/integration/dashboards/metabase/test_live.py
 
-docs: .venv/dev.stamp ## Draw docs/erd.md from the project, and write its exposures
+docs: .venv/dev.stamp .venv/site.stamp ## Write the reference, diagram and exposures; build the site, .site/
 	@$(BIN)/loader init > /dev/null
 	@$(BIN)/python docs/exposures.py dbt_project/models/exposures.yml
 	@$(BIN)/python docs/erd.py docs/erd.md
+	@$(BIN)/python -m docs.reference docs/reference
+	@.venv/site/bin/zensical build --clean
+	@cd dbt_project && ../$(BIN)/dbt --quiet docs generate --static
+	@cp dbt_project/target/static_index.html .site/dbt.html
 
 bench: .venv/$(if $(AGAINST),dev,bench).stamp ## Measure speed (all: 50 minutes); B=part, AGAINST=commit, RUNS=n, QUICK=1
 	$(BIN)/python -m tests.bench $(B) $(if $(AGAINST),--against '$(AGAINST)') \
@@ -119,13 +123,14 @@ lock: ## Pin the dependencies anew (needs uv)
 	uv pip compile --quiet pyproject.toml --extra dev --extra bench -c requirements/dev.lock \
 		-o requirements/bench.lock $(LOCK_OPTIONS)
 	echo uv | uv pip compile --quiet - -o requirements/uv.lock $(LOCK_OPTIONS)
+	echo 'zensical>=0.0.73' | uv pip compile --quiet - -o requirements/docs.lock $(LOCK_OPTIONS)
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --no-strip-extras
 
 clean: ## Remove what was built; stops the database and deletes its data
 	@if [ -x $(BIN)/loader ]; then $(BIN)/loader stop; fi
 	@if [ -d .bench ]; then rm -rf .bench; git worktree prune; fi
-	rm -rf .venv .warehouse .coverage *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf .venv .warehouse .site .coverage *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		dbt_project/target dbt_project/logs dbt_project/profiles.yml dbt_project/.user.yml
 
 .venv/python.stamp:
@@ -133,6 +138,13 @@ clean: ## Remove what was built; stops the database and deletes its data
 	@echo "making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) --only-binary :all: --require-hashes -r requirements/uv.lock 2>/dev/null || true
+	@touch $@
+
+# Of its own: Zensical needs another version of a library than dbt does.
+.venv/site.stamp: requirements/docs.lock .venv/python.stamp
+	@echo "installing $<"
+	@$(PYTHON) -m venv .venv/site
+	@.venv/site/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 .venv/%.stamp: requirements/%.lock pyproject.toml .venv/python.stamp

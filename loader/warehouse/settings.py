@@ -33,7 +33,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Settings(BaseModel):
-    """What can be set from outside; the README's table is made from this class."""
+    """What can be set from outside; docs/reference/settings.md is made from this class."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
