@@ -15,7 +15,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extensions import new_type, register_type
 
-from dashboards.questions import Question, Value
+from dashboards.parameters import Value
+from dashboards.questions import Question
 from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink, copy_query

@@ -13,7 +13,8 @@ from loader.warehouse.errors import TerminalError, UsageError
 
 if TYPE_CHECKING:
     from dashboards.formats import Written
-    from dashboards.questions import Parameter, Question
+    from dashboards.parameters import Parameter
+    from dashboards.questions import Question
 
 log = logging.getLogger(__name__)
 FORMATS = ("table", "csv", "json", "jsonl", "parquet")

@@ -13,7 +13,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from dashboards.charts import Strict
-from dashboards.questions import Parameter, Question, broken_questions, load_questions
+from dashboards.parameters import Parameter
+from dashboards.questions import Question, broken_questions, load_questions
 from loader.warehouse.errors import TerminalError, WarehouseError
 from loader.warehouse.text import nearest
 

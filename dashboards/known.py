@@ -13,7 +13,8 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from dashboards.questions import DataSource, KnownNames, Question, Value
+from dashboards.parameters import KnownNames, Value
+from dashboards.questions import DataSource, Question
 from loader.warehouse.errors import UsageError
 from loader.warehouse.text import age, nearest
 

@@ -23,7 +23,8 @@ from dashboards.charts import Column, heading, missing, warns
 from dashboards.definitions import Dashboard, Place, Tile
 from dashboards.export import whole_file
 from dashboards.known import calm_or_unseen, extent
-from dashboards.questions import Question, Value
+from dashboards.parameters import Value
+from dashboards.questions import Question
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.failures import database_error

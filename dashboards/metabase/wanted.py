@@ -13,7 +13,8 @@ from typing import Any
 
 from dashboards.charts import Chart, axis_title, heading
 from dashboards.definitions import Dashboard, Filter, Tile
-from dashboards.questions import Parameter, Question
+from dashboards.parameters import Parameter
+from dashboards.questions import Question
 
 Json = dict[str, Any]
 

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dashboards.cli import main
-from dashboards.questions import GROUPS, Parameter, Question, load_questions, parse_question
+from dashboards.parameters import Parameter
+from dashboards.questions import GROUPS, Question, load_questions, parse_question
 from loader.warehouse.errors import TerminalError, UsageError
 from loader.warehouse.relative import EXPECTED
 from loader.warehouse.text import nearest
