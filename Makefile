@@ -9,7 +9,6 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # uv takes half of pip's time; what it cannot install, or where it cannot be had, pip does.
 UV_INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 install = $(UV_INSTALL) $(1) 2>/dev/null || $(PIP_INSTALL) $(1)
-QUESTIONS = $(filter-out spread-now,$(basename $(notdir $(wildcard dashboards/questions/*.sql))))
 # When the recording ends: now, every book of it is blind.
 SAMPLE_END := 2026-01-05T13:59:50.137Z
 
@@ -27,11 +26,7 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 	@cd dbt_project && ../$(BIN)/dbt --quiet build
 	@printf '\n%s\n' 'spread-now, as of the end of the sample, $(SAMPLE_END): now all of it is blind'
 	@$(BIN)/dashboards ask spread-now --as-of $(SAMPLE_END)
-	@for question in $(QUESTIONS); do \
-		printf '\n%s\n' "$$question"; \
-		$(BIN)/dashboards ask "$$question" > .venv/answer || exit; \
-		awk 'NR <= 9; END { if (NR > 9) print "(" NR - 9 " more lines)" }' .venv/answer; \
-	done; rm -f .venv/answer
+	@$(BIN)/dashboards ask --all 6
 	@page=$$($(BIN)/dashboards preview) || exit; \
 		printf '\n%s\n' "$$page" '' 'Next:'; \
 		printf '  %-44s the dashboards: open it in a browser\n' "$${page#wrote }"

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,24 +53,42 @@ def main() -> None:
 
 @main.group(cls=Ask, invoke_without_command=True)
 @click.option("--list", "list_only", is_flag=True, help="List the questions, a line each.")
+@click.option(
+    "--all",
+    "rows_of_each",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Answer them all, each with its defaults: the first N rows.",
+)
 @click.pass_context
-def ask(context: click.Context, *, list_only: bool) -> None:
+def ask(context: click.Context, *, list_only: bool, rows_of_each: int | None) -> None:
     """Answer a question; without a name, list the questions by who asks them."""
-    from dashboards.questions import GROUPS, broken_questions, load_questions
+    from dashboards.questions import broken_questions, load_questions
 
     if context.invoked_subcommand is not None:
         return
     questions = load_questions().values()
+    if rows_of_each:
+        for question in questions:
+            click.echo(f"\n{question.name}: {question.title}")
+            _answer(question, {}, FORMATS[0], rows_of_each)
+    else:
+        _list(questions, by_group=not list_only)
+    _fail_for(map(str, broken_questions().values()))
+
+
+def _list(questions: Collection["Question"], *, by_group: bool) -> None:
+    from dashboards.questions import GROUPS
+
     width = max(len(question.name) for question in questions)
-    for group in [None] if list_only else GROUPS:
+    for group in GROUPS if by_group else [None]:
         if group:
             click.echo(f"{group}:")
         for question in questions:
             if group in (None, question.asked_by):
                 click.echo(f"{'  ' * bool(group)}{question.name:{width}}  {question.title}")
-    if not list_only:
+    if by_group:
         click.echo("\n`dashboards ask NAME --help` tells a question's parameters.")
-    _fail_for(map(str, broken_questions().values()))
 
 
 # How an answer is printed.
@@ -211,25 +229,31 @@ def _provision(*, is_writing: bool, prune: bool) -> int:
     return len(changes)
 
 
+def _answer(
+    question: "Question", given: Mapping[str, str], output_format: str, limit: int | None
+) -> None:
+    from dashboards import answers, formats, known
+    from loader.warehouse.postgres.reporting import reporting_now
+
+    formats.refuse_terminal(output_format, sys.stdout)
+    values = question.bind(given, lambda: reporting_now("reader"))
+    with answers.reading() as connection:
+        values = known.as_known(connection, question, values)
+        with connection, connection.cursor() as cursor:
+            query = answers.bound(cursor, question, values)
+        log.debug("%s", query)
+        written = formats.write(connection, query, output_format, sys.stdout, limit)
+        # On stderr: stdout carries nothing but the answer.
+        if not written.rows or output_format == "table":
+            note = known.note(connection, question, values, written.rows)
+            click.echo(note, err=True)
+    _tell_left_out(written)
+
+
 def _command(question: "Question") -> click.Command:
     def run(output_format: str, limit: int | None, **given: str | None) -> None:
-        from dashboards import answers, formats, known
-        from loader.warehouse.postgres.reporting import reporting_now
-
-        formats.refuse_terminal(output_format, sys.stdout)
         typed = {name: text for name, text in given.items() if text is not None}
-        values = question.bind(typed, lambda: reporting_now("reader"))
-        with answers.reading() as connection:
-            values = known.as_known(connection, question, values)
-            with connection, connection.cursor() as cursor:
-                query = answers.bound(cursor, question, values)
-            log.debug("%s", query)
-            written = formats.write(connection, query, output_format, sys.stdout, limit)
-            # On stderr: stdout carries nothing but the answer.
-            if not written.rows or output_format == "table":
-                note = known.note(connection, question, values, written.rows)
-                click.echo(note, err=True)
-        _tell_left_out(written)
+        _answer(question, typed, output_format, limit)
 
     options: list[click.Parameter] = [
         _option(name, parameter) for name, parameter in question.parameters.items()

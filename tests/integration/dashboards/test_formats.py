@@ -173,3 +173,12 @@ def test_a_long_answer_takes_no_more_memory_than_a_short_one(sampled: Warehouse,
 
     # Held in memory, they would be 60 MB and more.
     assert most_kib(200_000) - most_kib(20_000) < 15_000
+
+
+def test_all_questions_are_answered_in_one_go(sampled: Warehouse) -> None:
+    done = sampled.call("dashboards", "ask", "--all", "2")
+    assert done.returncode == 0, done.stderr
+    answers = done.stdout.split("\n\n")
+    assert [answer.strip().split(":")[0] for answer in answers] == list(load_questions())
+    # A rule, the names, a rule, at most two rows, a rule.
+    assert max(len(answer.strip().splitlines()) for answer in answers) == 1 + 6
