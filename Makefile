@@ -12,13 +12,15 @@ install = $(UV_INSTALL) $(1) 2>/dev/null || $(PIP_INSTALL) $(1)
 # When the recording ends: now, every book of it is blind.
 SAMPLE_END := 2026-01-05T13:59:50.137Z
 
-.PHONY: help setup run stop preview ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
+.PHONY: help setup run load stop preview ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Make the virtual environment (the other targets do it themselves)
 
+# The sample is apart from anybody's own data: both exist side by side on one server.
+run: export WAREHOUSE_DB = sample
 run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers, draw the page
 	@$(BIN)/loader init
 	@$(BIN)/loader snapshots seeds/sample
@@ -31,12 +33,18 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 		printf '\n%s\n' "$$page" '' 'Next:'; \
 		printf '  %-44s the dashboards: open it in a browser\n' "$${page#wrote }"
 	@printf '%s\n' \
-		'  .venv/bin/dashboards ask --list              the questions and their parameters' \
+		'  .venv/bin/dashboards ask                     the questions, by who asks them' \
 		'  .venv/bin/dashboards export answers          every table and answer as CSV' \
 		'  .venv/bin/loader quarantine list             the rows that were set aside, and why' \
-		'  .venv/bin/loader snapshots DIR               your own files; then dbt build' \
+		'  make load FILES=DIR                          your own files, in a database of their own' \
 		'  cd dbt_project && ../.venv/bin/dbt build     rebuild and test the models' \
 		'  make stop                                    stop the database'
+
+load: .venv/run.stamp ## Load your own snapshot files beside the sample, and build: FILES=DIR
+	$(if $(FILES),,$(error usage: make load FILES=DIR, a directory with your snapshot files))
+	@$(BIN)/loader init
+	@$(BIN)/loader snapshots $(FILES)
+	@$(BIN)/loader transform
 
 preview: .venv/run.stamp ## Draw the dashboards as one HTML page, without Docker
 	@$(BIN)/dashboards preview

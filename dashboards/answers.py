@@ -21,6 +21,7 @@ from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.copy import CsvSink, copy_query
 from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.postgres.sample import shown_while_alone
 from loader.warehouse.settings import get_settings
 
 # So many rows are fetched at once.
@@ -82,6 +83,7 @@ _INSTANT = new_type((INSTANT_OID,), "ISO_INSTANT", _as_iso_instant)
 @contextlib.contextmanager
 def reading() -> Iterator[Connection]:
     """A connection that can only read marts, no statement for longer than a question may take."""
+    shown_while_alone()
     timeout = get_settings().question_timeout_seconds
     with contextlib.closing(connect("reader")) as connection:
         with connection, connection.cursor() as cursor:

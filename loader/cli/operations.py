@@ -62,10 +62,12 @@ def status(names: tuple[str, ...], *, as_json: bool) -> None:
     from loader.operations.status_told import status_lines
     from loader.operations.unreadable import unreadable_records
     from loader.warehouse.ledger.mutes import ALL
+    from loader.warehouse.postgres.sample import shown_while_alone
 
     known = {job.name: job for job in SCHEDULE}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
+    shown_while_alone()
     jobs = statuses([known[name] for name in names or known])
     unreadable, mutes = unreadable_records(), current()
     if as_json:

@@ -29,9 +29,11 @@ def quarantine_list(*, limit: int) -> None:
     """Show the rows in quarantine, oldest first."""
     from loader.warehouse.ledger.quarantine import count_open, first_open
     from loader.warehouse.postgres.connection import connect
+    from loader.warehouse.postgres.sample import shown_while_alone
     from loader.warehouse.table import text_table
     from loader.warehouse.text import shortened
 
+    shown_while_alone()
     with closing(connect("loader")) as connection:
         rows = first_open(connection, limit, LONGEST_TEXT + 1)
         total = count_open(connection)

@@ -21,6 +21,7 @@ from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger
 from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.postgres.sample import LOAD_YOURS, SAMPLE
 from loader.warehouse.settings import get_settings
 from loader.warehouse.text import shown
 
@@ -200,9 +201,11 @@ def _check_shrink(
     run: LedgerRun, file: SnapshotFile, current: CurrentSnapshot | None, *, allow_shrink: bool
 ) -> None:
     if current and not allow_shrink and run.rows_inserted * 2 < current.row_count:
+        is_sample = get_settings().db == SAMPLE
+        advice = LOAD_YOURS if is_sample else "use --allow-shrink if that is right"
         raise RefusedError(
             f"{file.name}: {run.rows_inserted} rows, less than half of the current "
-            f"{current.row_count}: use --allow-shrink if that is right"
+            f"{current.row_count}{' of the sample' * is_sample}: {advice}"
         )
 
 

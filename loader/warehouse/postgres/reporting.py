@@ -7,11 +7,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from loader.warehouse.errors import TerminalError
 from loader.warehouse.postgres.connection import connect, transaction
 from loader.warehouse.postgres.roles import Role
+from loader.warehouse.postgres.sample import shown_while_alone
 
 
 def reporting_now(role: Role) -> datetime:
     """Now, in the reporting time zone; in UTC where nothing is modelled yet."""
     now: datetime
+    if role == "reader":
+        shown_while_alone()
     with closing(connect(role)) as connection, transaction(connection) as cursor:
         cursor.execute("select now(), to_regclass('marts.reporting_settings') is not null")
         [(now, is_modelled)] = cursor.fetchall()

@@ -1,0 +1,54 @@
+"""The sample and one's own data, side by side: who only reads is shown the one while alone."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from loader.warehouse.postgres.sample import SAMPLE
+from loader.warehouse.settings import PROJECT_ROOT
+from tests.conftest import Server, Warehouse
+
+OWN = "warehouse"
+
+
+def shown(warehouse: Warehouse, **named: str) -> str:
+    """Which database a reader sees; and that they are told where it is the sample."""
+    query = ("dashboards", "sql", "select current_database() as db", "--format", "csv")
+    done = warehouse.run(*query, **named)
+    assert done.returncode == 0, done.stderr
+    database = done.stdout.split()[-1]
+    told = "this is the sample" in done.stderr
+    assert told == (database == SAMPLE and not named), done.stderr
+    return database
+
+
+def test_it_is_shown_until_there_is_something_else(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        own = server.database(OWN, "migrated")
+        stack.callback(server.drop, own)
+        monkeypatch.delenv("WAREHOUSE_DB")
+        assert shown(own) == OWN, "there is no sample"
+        sample = server.database(SAMPLE, "migrated")
+        stack.callback(server.drop, sample)
+        loaded = sample.call("loader", "snapshots", PROJECT_ROOT / "seeds" / "sample")
+        assert loaded.returncode == 0, loaded.stderr
+        monkeypatch.delenv("WAREHOUSE_DB")
+        _shown_while_alone(own, tmp_path / "users.csv")
+        server.drop(own)
+        assert shown(own) == SAMPLE, "nobody has made a database yet"
+
+
+def _shown_while_alone(own: Warehouse, users: Path) -> None:
+    assert shown(own) == SAMPLE
+    for command in (("status",), ("quarantine", "list")):
+        assert "this is the sample" in own.loader(*command).stderr
+    assert shown(own, WAREHOUSE_DB=OWN) == OWN
+    users.write_text("user_id\nme\n")
+    refused = own.loader("snapshots", users, WAREHOUSE_DB=SAMPLE)
+    assert (refused.returncode, "make load FILES=DIR" in refused.stderr) == (1, True)
+    assert own.loader("snapshots", users).returncode == 0
+    assert shown(own) == OWN
+    assert shown(own, WAREHOUSE_DB=SAMPLE) == SAMPLE
