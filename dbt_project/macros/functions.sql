@@ -26,6 +26,12 @@
 {%- endmacro %}
 
 
+{# A database may be copied, or get another name: no body says it. #}
+{% macro without_database(body) -%}
+    {{ body | replace('"' ~ target.dbname ~ '".', '') }}
+{%- endmacro %}
+
+
 {# Replaced, never dropped: views and readers depend on it. #}
 {% macro function_sql(function, body) %}
     create or replace function {{ function.schema }}.{{ function.name }} (
@@ -34,7 +40,7 @@
     returns {{ function.returns.data_type }}
     language sql parallel safe
     {{ function.config.volatility | replace('deterministic', 'immutable') }}
-    as $body${{ body }}$body$;
+    as $body${{ without_database(body) }}$body$;
 {% endmacro %}
 
 
