@@ -17,6 +17,7 @@ from loader.lake.load import import_lake
 from loader.warehouse.errors import RefusedError
 from loader.warehouse.ledger.quarantine import BAD_ROWS_ALLOWED
 from tests.conftest import BIN, Warehouse
+from tests.faults import launcher
 from tests.packing import PACKED
 
 HEADER = "orderbook_timestamp,book,bid,ask,spread"
@@ -280,13 +281,6 @@ def test_columns_that_nobody_knows_are_mapped_or_left_out_by_name(
     assert "did you mean bid?" in wrong.stderr
 
 
-IN_150_MB = """
-import resource, subprocess, sys
-done = subprocess.run(sys.argv[1:])
-print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
 def test_a_large_file_of_any_kind_takes_150_mb(module_warehouse: Warehouse, lake: Path) -> None:
     seconds = 300_000
     moments = pa.array(range(1716854400, 1716854400 + seconds)).cast(pa.timestamp("s"))
@@ -302,13 +296,15 @@ def test_a_large_file_of_any_kind_takes_150_mb(module_warehouse: Warehouse, lake
         file.write(b"\n" * (20 << 20))
     with (lake / "bad.csv").open("w") as text:
         text.write(f"{HEADER}\n{row(0)}" + "x\n" * 20_000 + ("y" * 500_000 + "\n") * 30)
+    report = lake.parent / "report"
     done = subprocess.run(
-        [sys.executable, "-c", IN_150_MB, str(BIN / "loader"), "lake", "import", str(lake)],
+        [sys.executable, launcher.__file__, report, "0", "all", BIN / "loader", "lake", "import",
+         lake],
         env={**os.environ, "WAREHOUSE_BAD_ROWS_PERCENT": "100"}, cwd=module_warehouse.directory,
-        capture_output=True, text=True, check=True,
+        stderr=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    code, kilobytes = map(int, done.stdout.splitlines()[-1].split())
-    assert (code, done.stderr.splitlines()[-1]) == (1, "loader: 2 of 4 files refused")
-    assert kilobytes <= 150 << 10
+    code, _, kilobytes = report.read_text().splitlines()[-1].split()
+    assert (code, done.stderr.splitlines()[-1]) == ("1", "loader: 2 of 4 files refused")
+    assert int(kilobytes) <= 150 << 10
     counted = module_warehouse.rows("select rows_inserted, rows_quarantined from ops.runs")
     assert counted == [(seconds + 1, 20_030)]
