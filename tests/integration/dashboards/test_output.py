@@ -65,16 +65,22 @@ TABLES = """
     create table marts.muted_books (
         book text, muted_from timestamptz, muted_until timestamptz
     );
-    create table marts.book_thresholds (book text, threshold_pct numeric);
+    create table marts.book_thresholds (book text, threshold_pct numeric, channels text);
     create table marts.spread_histogram (
         book text, hour timestamptz, step integer, observations bigint
     );
-    create table marts.book_states (book text, is_blind boolean);
+    create table marts.book_states (book text, is_blind boolean, last_seen_at timestamptz);
     create view marts.latest_observations as
     select book, orderbook_timestamp as observed_at, feed, bid, ask, spread
     from marts.spread_observations;
-    create table marts.feed_limits (feed text, blind_after_seconds integer);
-    create table marts.alert_messages (book text, told_at timestamptz);
+    create table marts.feed_limits (
+        feed text, interval_seconds numeric, blind_after_seconds integer
+    );
+    create table marts.alert_messages (
+        book text, threshold_pct numeric, opened_at timestamptz, episode_event text,
+        channel text, address integer, attempts bigint, times_told bigint,
+        told_at timestamptz, last_status text
+    );
     create table marts.spread_hourly (
         book text, hour timestamptz, threshold_pct numeric, observations bigint,
         breaches bigint, coverage numeric

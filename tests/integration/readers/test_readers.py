@@ -189,7 +189,8 @@ def test_a_run_that_is_killed(read: Warehouse) -> None:
 def transform_until(warehouse: Warehouse, line: int | None) -> int:
     """Run `loader transform`, killed with its dbt at a line that it prints; how many it printed."""
     process = subprocess.Popen(
-        [BIN / "loader", "transform"], cwd=warehouse.directory, start_new_session=True,
+        # With all of dbt's lines, at which it can be killed.
+        [BIN / "loader", "-v", "transform"], cwd=warehouse.directory, start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr

@@ -47,7 +47,7 @@ COMMANDS = [
 
 
 def test_every_command_is_tried() -> None:
-    assert set(loader.commands) == {*ARGUMENTS, "stop", "stream"}
+    assert set(loader.commands) == {*ARGUMENTS, "stop", "stream", "completion"}
 
 
 @pytest.fixture(scope="module")
