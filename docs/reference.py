@@ -44,7 +44,8 @@ def _commands() -> Iterator[str]:
 
 
 def _help(command: click.Command, path: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=path.rsplit(maxsplit=1)[-1], parent=parent)
+    name = path.rsplit(maxsplit=1)[-1]
+    context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
     context.terminal_width = _WIDTH
     yield from ("", f"## {path}", "", "```text", command.get_help(context), "```")
     if isinstance(command, click.Group) and command.name != "ask":
