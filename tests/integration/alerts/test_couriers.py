@@ -138,9 +138,12 @@ def test_an_answer_that_does_not_come_is_a_doubtful_failure(
     channels: Callable[..., Channels], name: str
 ) -> None:
     with behaving(ANSWERS[name]) as (server, received):
-        outcome = channels(address(server)).send("default", 1, MESSAGE)
+        there = channels(address(server))
+        # On a busy machine the time may be over before anything has left, which is no doubt.
+        while not (outcome := there.send("default", 1, MESSAGE)).is_doubtful:
+            assert outcome.error
+            assert not received
         assert outcome.error
-        assert outcome.is_doubtful
         assert [one["event"] for one in received] == ["opened"]
 
 
