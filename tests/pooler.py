@@ -31,18 +31,19 @@ class _Client(socketserver.BaseRequestHandler):
         for each in (server, self.request):
             each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            self._let_in(server)
+            ready = self._let_in(server)
             if self.server.mode == "transaction":
-                self.server.idle.append(server)
-                self._share()
+                self._share(server, ready)
             else:
+                self.request.sendall(ready)
                 while message := _message(self.request):
-                    _pass_on(server, message, self.request)
+                    self.request.sendall(_pass_on(server, message, self.request))
         except OSError:
             # The client has left; Postgres learns of it when the test is over.
             pass
 
-    def _let_in(self, server: socket.socket) -> None:
+    def _let_in(self, server: socket.socket) -> bytes:
+        """Pass on what lets a client in, but for the last message: that it may begin."""
         while True:
             start = _exactly(self.request, 4)
             start += _exactly(self.request, struct.unpack("!i", start)[0] - 4)
@@ -55,14 +56,20 @@ class _Client(socketserver.BaseRequestHandler):
             # It is to answer: a password, or a step of SASL.
             if answer[:1] == b"R" and struct.unpack("!i", answer[5:9])[0] not in (0, 12):
                 server.sendall(_message(self.request))
-        self.request.sendall(answer)
+        return answer
 
-    def _share(self) -> None:
-        while message := _message(self.request):
-            server = self.server.idle.pop()
-            while _pass_on(server, message, self.request) != b"I":
-                message = _message(self.request)
+    def _share(self, server: socket.socket, ready: bytes) -> None:
+        while True:
+            # Given back before the client knows: its next transaction may get the same again.
             self.server.idle.append(server)
+            self.request.sendall(ready)
+            message = _message(self.request)
+            if not message:
+                return
+            server = self.server.idle.pop()
+            while not (ready := _pass_on(server, message, self.request)).endswith(b"I"):
+                self.request.sendall(ready)
+                message = _message(self.request)
 
 
 class MiniPooler(socketserver.ThreadingTCPServer):
@@ -100,12 +107,14 @@ def pooling(postgres_port: int, mode: Mode) -> Iterator[int]:
 
 
 def _pass_on(server: socket.socket, message: bytes, client: socket.socket) -> bytes:
-    """Ask a server, hand its answers back; whether it is in a transaction then (`I`: it is not)."""
+    """Ask a server, hand its answers back, but for the last one: that it is ready.
+
+    That ends in whether it is in a transaction (`I`: it is not).
+    """
     server.sendall(message)
     while (answer := _message(server))[:1] != b"Z":
         client.sendall(answer)
-    client.sendall(answer)
-    return answer[5:6]
+    return answer
 
 
 def _message(source: socket.socket) -> bytes:

@@ -12,6 +12,7 @@ from loader.warehouse.postgres.connection import Endpoint, connect
 from loader.warehouse.postgres.embedded import BIN as POSTGRES
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
 from tests.conftest import BIN, Server, Warehouse, migrated_server
+from tests.local_server import free_port
 from tests.waiting import read_until, wait_for
 
 MOST_CONNECTIONS = 12
@@ -31,7 +32,8 @@ def primary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             ):  # fmt: skip
                 cursor.execute(f"alter system set {setting}")
         embedded.stop()
-        yield Server(embedded, embedded.start(), directory)
+        # It ends and comes back to its port: none of those that others take meanwhile.
+        yield Server(embedded, embedded.start(free_port()), directory)
     finally:
         embedded.stop()
 
