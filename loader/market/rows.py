@@ -13,10 +13,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.market import bitso, coincap, coingecko
+from loader.warehouse.halving import refused_rows
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.ledger.runs import LedgerRun
 from loader.warehouse.postgres.copy import copy_rows
+from loader.warehouse.postgres.failures import cannot_hold
 from loader.warehouse.postgres.statements import statement
 from loader.warehouse.redaction import KEYS
 from loader.warehouse.text import copy_text, is_storable
@@ -214,14 +216,19 @@ class MarketRows:
             instants = {record.received_at for record in records}
             days = {instant.astimezone(UTC).date() for instant in instants}
             self._days.ensure(self._feed.table, days)
-            self._store(records)
+            for record, reason in refused_rows(records, self._store):
+                self.readable -= 1
+                self._set_aside(
+                    record.received_at,
+                    BadRecord(record.key, "not_storable", reason, record.payload),
+                )
         bad = list(self._bad)
         self._bad.clear()
         if bad:
             self._quarantine(bad)
 
-    def _store(self, records: list[Record]) -> None:
-        """COPY a batch; where Postgres refuses a value, halve it until the culprit is alone."""
+    def _store(self, records: Sequence[Record]) -> str | None:
+        """COPY a batch; returns why Postgres refuses a value of it, if it does."""
         with self._connection.cursor() as cursor:
             cursor.execute("savepoint batch")
             try:
@@ -230,33 +237,21 @@ class MarketRows:
             except (psycopg2.DataError, psycopg2.errors.ProgramLimitExceeded,
                     psycopg2.errors.StatementTooComplex) as error:  # fmt: skip
                 cursor.execute("rollback to savepoint batch")
-                refused = error
-            else:
-                cursor.execute("release savepoint batch")
-                self._run.rows_inserted += inserted
-                self._run.rows_duplicate += len(records) - inserted
-                self._tell_unreadable(fresh)
-                return
-        if len(records) == 1:
-            [record] = records
-            self.readable -= 1
-            reason = "Postgres cannot hold it: " + str(refused).splitlines()[0]
-            self._set_aside(
-                record.received_at, BadRecord(record.key, "not_storable", reason, record.payload)
-            )
-            return
-        middle = len(records) // 2
-        self._store(records[:middle])
-        self._store(records[middle:])
+                return cannot_hold(error)
+            cursor.execute("release savepoint batch")
+        self._run.rows_inserted += inserted
+        self._run.rows_duplicate += len(records) - inserted
+        self._tell_unreadable(fresh)
+        return None
 
-    def _tell_unreadable(self, records: list[Record]) -> None:
+    def _tell_unreadable(self, records: Sequence[Record]) -> None:
         """Count what the models will not have of records: by source and member, in the run."""
         for name in (name for record in records for name in record.unreadable):
             by_source = self._run.detail.setdefault("unreadable", {})
             by_member = by_source.setdefault(self._feed.table, {})
             by_member[name] = by_member.get(name, 0) + 1
 
-    def _not_stored(self, records: list[Record]) -> list[Record]:
+    def _not_stored(self, records: Sequence[Record]) -> Sequence[Record]:
         """Those that raw does not hold yet.
 
         Payloads are compared only where something was received at the very same instant: on a
@@ -293,7 +288,7 @@ class MarketRows:
             stored = {suspects[position - 1] for (position,) in cursor}
         return [record for record in records if record not in stored]
 
-    def _copy(self, records: list[Record]) -> int:
+    def _copy(self, records: Sequence[Record]) -> int:
         if not records:
             return 0
         return self._feed.copy(self._connection, records, self._run.run_id)
