@@ -10,6 +10,7 @@ from pydantic import model_validator
 
 from dashboards.charts import Strict
 from loader.warehouse import relative
+from loader.warehouse.clock import SYSTEM_CLOCK
 from loader.warehouse.text import plain
 
 Value = str | int | date
@@ -18,11 +19,6 @@ Now = Callable[[], datetime]
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
-
-
-def utc_now() -> datetime:
-    """The time of day where nobody says in which zone."""
-    return datetime.now(UTC)
 
 
 class KnownNames(Strict):
@@ -79,7 +75,7 @@ class Parameter(Strict):
             "text": "text in UTF-8",
         }[self.type]
 
-    def parse(self, text: str, now: Now = utc_now) -> Value:
+    def parse(self, text: str, now: Now = SYSTEM_CLOCK.now) -> Value:
         """The value to bind; raises ValueError when the text is none."""
         if self.type in ("date", "instant") and relative.is_relative(text):
             return self._parse_relative(text, now())

@@ -18,7 +18,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from dashboards.charts import Chart, Column, Display, Strict
-from dashboards.parameters import Now, Parameter, Value, utc_now
+from dashboards.parameters import Now, Parameter, Value
+from loader.warehouse.clock import SYSTEM_CLOCK
 from loader.warehouse.errors import TerminalError, UsageError
 from loader.warehouse.text import nearest
 
@@ -93,7 +94,9 @@ class Question(Strict):
             self.statement,
         )
 
-    def bind(self, given: Mapping[str, str], now: Now = utc_now) -> dict[str, Value | None]:
+    def bind(
+        self, given: Mapping[str, str], now: Now = SYSTEM_CLOCK.now
+    ) -> dict[str, Value | None]:
         """A value for every parameter: the given text, checked, or the default.
 
         `now` is asked once at most, so that no midnight lies between two parameters.

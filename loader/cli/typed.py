@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _LONGEST = timedelta(days=365)
-_EPOCH, _WINDOW = datetime(1970, 1, 1, tzinfo=UTC), timedelta(minutes=10)
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -89,11 +88,11 @@ def _instant(text: str | None) -> datetime | None:
     if text is None:
         return None
     if is_relative(text):
+        from loader.lake.layouts import window_start
         from loader.warehouse.postgres.reporting import reporting_now
 
-        found = instant(text, reporting_now("loader"))
         # To where windows of the lake begin: nobody who types `2h` means the second.
-        return found - (found - _EPOCH) % _WINDOW
+        return window_start(instant(text, reporting_now("loader")))
     try:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
