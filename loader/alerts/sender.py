@@ -213,9 +213,10 @@ def follow() -> None:
                 time.sleep(STAND_BY_SECONDS)
             except (psycopg2.Error, TransientError) as error:
                 # Of what lasts, as when somebody has stopped the database, once.
-                if trouble != str(known_error(error)):
-                    trouble = str(known_error(error))
-                    log.warning("%s: trying again in %.1f s", trouble, pause)
+                known = str(known_error(error))
+                if known != trouble:
+                    log.warning("%s: trying again in %.1f s", known, pause)
+                trouble = known
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 

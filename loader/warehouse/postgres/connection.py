@@ -69,10 +69,7 @@ def endpoint() -> Endpoint:
     server = Embedded(settings.home)
     if server.home in _met and server.is_stopped:
         raise TransientError("the embedded Postgres was stopped: `loader init` starts it again")
-    server.start(settings.port)
-    if found := running_endpoint():
-        return found
-    raise TransientError("the embedded Postgres has just been stopped: try again")
+    return _embedded(server, server.start(settings.port))
 
 
 def running_endpoint() -> Endpoint | None:
@@ -88,10 +85,12 @@ def running_endpoint() -> Endpoint | None:
         )
     server = Embedded(settings.home)
     port = server.running_port()
-    if port is None:
-        return None
+    return None if port is None else _embedded(server, port)
+
+
+def _embedded(server: Embedded, port: int) -> Endpoint:
     _met.add(server.home)
-    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, settings.db)
+    return Endpoint("127.0.0.1", port, SUPERUSER, server.password, get_settings().db)
 
 
 def connect(role: Role | None = None, where: Endpoint | None = None) -> Connection:
