@@ -2,10 +2,11 @@
 
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import accumulate, takewhile
 
 from prettytable import PrettyTable
+from wcwidth import wcswidth, wcwidth
 
 from loader.warehouse.text import printable
 
@@ -30,9 +31,10 @@ def text_table(columns: Sequence[str], rows: Iterable[Sequence[str | int | None]
 
 def fitted(cells: list[Row], width: int) -> str:
     """The table of a head and its rows, no line of it wider than so many columns."""
-    widths = [max(_width(_text(row[place])) for row in cells) for place in range(len(cells[0]))]
+    widths = [max(wcswidth(_text(row[place])) for row in cells) for place in range(len(cells[0]))]
     room = width - _END - _AROUND * len(widths)
-    widest = max(widths, default=0)
+    # No cell that is wider than the room for all of them can stay whole.
+    widest = min(max(widths, default=0), max(room, 2))
     # The longest cells are cut first, down to a letter and a mark.
     while sum(min(each, widest) for each in widths) > room and widest > 2:
         widest -= 1
@@ -60,23 +62,11 @@ def _text(value: str | int | None) -> str:
 
 def _cut_cell(value: str | int | None, width: int) -> str | int | None:
     text = _text(value)
-    return value if _width(text) <= width else _cut(text, width)
+    return value if wcswidth(text) <= width else _cut(text, width)
 
 
 def _cut(text: str, width: int) -> str:
-    if _width(text) <= width:
+    if wcswidth(text) <= width:
         return text
-    while _width(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
-
-
-def _width(text: str) -> int:
-    """How many columns of a terminal a text takes."""
-    return len(text) if text.isascii() else sum(map(_width_of, text))
-
-
-def _width_of(letter: str) -> int:
-    if unicodedata.combining(letter):
-        return 0
-    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+    so_far = accumulate(map(wcwidth, text))
+    return text[: len(list(takewhile(lambda taken: taken < width, so_far)))] + "…"
