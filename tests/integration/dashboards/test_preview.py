@@ -4,9 +4,7 @@ Where there is no Chromium these tests are skipped; with REQUIRE_CHROMIUM set th
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -61,18 +59,6 @@ def file(full: Warehouse) -> Path:
     path = full.directory / "page.html"
     done = full.run("dashboards", "preview", "--out", str(path))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"wrote {path}\n", "")
-    return path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """A browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        if os.environ.get("REQUIRE_CHROMIUM"):
-            pytest.fail("there is no Chromium")
-        pytest.skip("there is no Chromium")
     return path
 
 
