@@ -67,9 +67,9 @@ class Panel:
         return self.name if self.question or self.error else f"heading-{self.place.row}"
 
     @property
-    def has_table(self) -> bool:
+    def has_rows(self) -> bool:
         """Whether there are rows to look through."""
-        return bool(self.rows) and self.question is not None and self.question.display != "scalar"
+        return bool(self.rows)
 
     @property
     def is_empty(self) -> bool:

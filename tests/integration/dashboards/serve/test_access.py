@@ -82,8 +82,10 @@ def test_others_are_not_let_in_without_a_password(sampled: Warehouse, host: str)
     done = sampled.call("dashboards", "serve", "--host", host, "--port", "0")
     assert (done.returncode, done.stderr) == (
         2,
-        f"dashboards: {host} is reached by others: set WAREHOUSE_PAGE_PASSWORD, "
-        "which they are asked for\n",
+        (
+            f"dashboards: {host} is reached by others: set WAREHOUSE_PAGE_PASSWORD, "
+            "which they are asked for\n"
+        ),
     )
 
 
