@@ -170,6 +170,8 @@ def routes(page: LivePage) -> Starlette:
             Route("/questions/{question}.{form}", page.file),
             Route("/static/{file}", _static),
             Route("/healthz", page.health),
+            # A browser that shows one line asks for it.
+            Route("/favicon.ico", lambda _request: Response(status_code=204)),
         ],
         exception_handlers={
             UsageError: _told(400),
