@@ -118,7 +118,8 @@ def test_every_tile_comes_and_nothing_is_wrong_with_the_page(visit: Visit, name:
         assert labels
     assert violations(page, resultTypes=["violations"]) == []
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.style.colorScheme === 'dark'")
+    scheme = "document.documentElement.style.colorScheme"
+    wait_for(lambda: page.evaluate(scheme) == "dark", "the dark colours")
     assert violations(page, runOnly=["color-contrast"]) == []
 
 

@@ -4,12 +4,16 @@ import csv
 import io
 import json
 import re
+from typing import get_args
 
 import pytest
 import requests
 
 from dashboards.definitions import load_dashboards
 from dashboards.questions import load_questions
+from docs import messages
+from loader.alerts.known import Event
+from loader.alerts.message import message
 from tests.conftest import Warehouse
 from tests.integration.dashboards.serve.conftest import serving_page
 from tests.waiting import wait_for
@@ -185,3 +189,19 @@ def test_without_a_database_the_page_says_so(sampled: Warehouse) -> None:
 
 def test_health(address: str) -> None:
     assert (get(address, "/healthz").status_code, get(address, "/healthz").text) == (200, "ok\n")
+
+
+@pytest.mark.parametrize("event", get_args(Event))
+def test_a_message_of_an_alert_leads_to_its_book_and_minutes(address: str, event: Event) -> None:
+    sent = message(messages._notice(event), messages._COVERAGE, messages._ENDING, f"{address}/")
+    link = sent.facts["page"]
+    assert f"page: {link}" in sent.body.splitlines()
+    page = requests.get(link, timeout=60)
+    assert page.status_code == 200
+    assert 'name="book" value="btc_mxn"' in page.text
+    source = re.search(r'data-src="([^"]+spread-by-minute[^"]+)"', page.text)
+    assert source
+    tile = get(address, source[1].replace("&amp;", "&"))
+    assert re.search(r"from: 2026-01-05T1[23]:\d\d:00", tile.text)
+    # Who has set no address gets no link.
+    assert "page" not in message(messages._notice(event), messages._COVERAGE, None).facts
