@@ -14,6 +14,7 @@ from dashboards.serve.http import PromptProtocol
 from loader.warehouse.errors import TerminalError, UsageError
 from loader.warehouse.postgres.sample import shown_while_alone
 from loader.warehouse.settings import get_settings
+from loader.warehouse.text import quoted
 
 MOST_CONNECTIONS = 300
 LONGEST_HEAD = 16_384
@@ -28,8 +29,10 @@ def serve(host: str, port: int, listening: Callable[[str], None]) -> None:
     password = settings.page_password.get_secret_value()
     if not password and not is_loopback(host):
         raise UsageError(
-            f"{host} is reached by others: set WAREHOUSE_PAGE_PASSWORD, which they are asked for"
+            f"{quoted(host)} is reached by others: set WAREHOUSE_PAGE_PASSWORD, which they are asked for"
         )
+    if not host:
+        raise UsageError("--host is empty: the address to listen at is wanted")
     load_dashboards()
     shown_while_alone()
     named = {urlsplit(settings.page_url).hostname if settings.page_url else None, host.lower()}
@@ -68,7 +71,8 @@ def _listening_at(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=MOST_CONNECTIONS)
-    except OSError as error:
-        # Python puts the address behind it once more.
-        reason = str(error.strerror).partition(" (while ")[0]
-        raise TerminalError(f"cannot listen at {host}, port {port}: {reason}") from None
+    except (OSError, ValueError) as error:
+        # Python puts the address behind it once more; what is no name at all is a ValueError.
+        said = error.strerror if isinstance(error, OSError) else "no such address"
+        reason = str(said).partition(" (while ")[0]
+        raise TerminalError(f"cannot listen at {quoted(host)}, port {port}: {reason}") from None

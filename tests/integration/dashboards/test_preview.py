@@ -196,6 +196,9 @@ def test_the_latest_comes_first(page: Page) -> None:
 
 
 def test_filters_and_sql_are_told(page: Page) -> None:
+    said = page.locator(".dated").inner_text()
+    assert re.match(r"As it was at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", said)
+    assert "its filters are fixed" in said
     chips = page.locator("#user-activity .filters")
     assert "complete" in chips.inner_text()
     panel = page.locator("#spread-monitor-spread-by-second")
