@@ -25,14 +25,15 @@ def serve(host: str, port: int, listening: Callable[[str], None]) -> None:
 
     Raises UsageError for an address that others reach while no password is set.
     """
+    if not host:
+        raise UsageError("--host is empty: the address to listen at is wanted")
     settings = get_settings()
     password = settings.page_password.get_secret_value()
     if not password and not is_loopback(host):
         raise UsageError(
-            f"{quoted(host)} is reached by others: set WAREHOUSE_PAGE_PASSWORD, which they are asked for"
+            f"{quoted(host)} is reached by others: set WAREHOUSE_PAGE_PASSWORD, "
+            "which they are asked for"
         )
-    if not host:
-        raise UsageError("--host is empty: the address to listen at is wanted")
     load_dashboards()
     shown_while_alone()
     named = {urlsplit(settings.page_url).hostname if settings.page_url else None, host.lower()}
