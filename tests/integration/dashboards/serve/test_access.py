@@ -94,9 +94,7 @@ def test_what_is_this_machine_alone() -> None:
     assert not any(map(is_loopback, ["0.0.0.0", "::", "10.0.0.1", "localhost.example.com", ""]))
 
 
-@pytest.mark.parametrize(
-    "host", ["", "x" * 300, "a\0b", "a b", "nowhere.invalid", "192.0.2.1", "::7"]
-)
+@pytest.mark.parametrize("host", ["", "x" * 300, "a b", "nowhere.invalid", "192.0.2.1", "::7"])
 def test_an_address_that_is_not_ours(sampled: Warehouse, host: str) -> None:
     done = sampled.call("dashboards", "serve", "--host", host, "--port", "0",
                         WAREHOUSE_PAGE_PASSWORD=PASSWORD)  # fmt: skip
