@@ -109,13 +109,17 @@ def test_every_tile_comes_and_nothing_is_wrong_with_the_page(visit: Visit, name:
     assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
     for chart in page.locator(".chart").all():
         assert chart.get_attribute("aria-label")
-        assert chart.locator("svg path").count() > 0
+        marks = chart.locator(".mark-rect path, .mark-line path").all()
+        widths = [box["width"] for mark in marks if (box := mark.bounding_box())]
+        assert max(widths) > 1
         inner, outer = chart.locator("svg").bounding_box(), chart.bounding_box()
         assert inner
         assert outer
         assert inner["width"] <= outer["width"] + 1
-        labels = chart.locator(".role-axis-label text").all_text_contents()
-        assert labels
+        for axis in chart.locator(".role-axis-label").all():
+            labels = list(axis.locator("text:not([opacity='0'])").all_text_contents())
+            assert labels
+            assert len(set(labels)) == len(labels)
     assert violations(page, resultTypes=["violations"]) == []
     page.emulate_media(color_scheme="dark")
     scheme = "document.documentElement.style.colorScheme"
