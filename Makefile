@@ -12,7 +12,7 @@ install = $(UV_INSTALL) $(1) 2>/dev/null || $(PIP_INSTALL) $(1)
 # When the recording ends: now, every book of it is blind.
 SAMPLE_END := 2026-01-05T13:59:50.137Z
 
-.PHONY: help setup run load stop preview ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
+.PHONY: help setup run load stop preview serve ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ load: .venv/run.stamp ## Load your own snapshot files beside the sample, and bui
 
 preview: .venv/run.stamp ## Draw the dashboards as one HTML page, without Docker
 	@$(BIN)/dashboards preview
+
+serve: .venv/run.stamp ## Show the dashboards as a live page: http://127.0.0.1:8080; Ctrl-C ends it
+	@$(BIN)/dashboards serve
 
 stop: .venv/run.stamp ## Stop the embedded database
 	@$(BIN)/loader stop

@@ -80,21 +80,28 @@ _TEXT = new_type((DATE_OID, _NUMERIC_OID), "EXACT_TEXT", _as_text)
 _INSTANT = new_type((INSTANT_OID,), "ISO_INSTANT", _as_iso_instant)
 
 
+def open_reader() -> Connection:
+    """A connection that can only read marts, no statement for longer than a question may take."""
+    connection = connect("reader")
+    with connection, connection.cursor() as cursor:
+        cursor.execute("set default_transaction_read_only = on")
+        cursor.execute(
+            "set statement_timeout = %s", (f"{get_settings().question_timeout_seconds}s",)
+        )
+    return connection
+
+
 @contextlib.contextmanager
 def reading() -> Iterator[Connection]:
-    """A connection that can only read marts, no statement for longer than a question may take."""
+    """Such a connection for as long as the block lasts, its errors in our words."""
     shown_while_alone()
-    timeout = get_settings().question_timeout_seconds
-    with contextlib.closing(connect("reader")) as connection:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("set default_transaction_read_only = on")
-            cursor.execute("set statement_timeout = %s", (f"{timeout}s",))
+    with contextlib.closing(open_reader()) as connection:
         try:
             yield connection
         except psycopg2.errors.QueryCanceled:
             raise TransientError(
-                f"no answer within {timeout} s: try again, or raise "
-                "WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
+                f"no answer within {get_settings().question_timeout_seconds} s: try again, "
+                "or raise WAREHOUSE_QUESTION_TIMEOUT_SECONDS"
             ) from None
         except psycopg2.Error as error:
             raise database_error(error) from None

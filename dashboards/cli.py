@@ -169,6 +169,33 @@ def preview(names: tuple[str, ...], out: Path | None) -> None:
     _fail_for(problems)
 
 
+@main.command()
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen at; one that others reach needs WAREHOUSE_PAGE_PASSWORD.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="The port; 0: any that is free.",
+)
+def serve(host: str, port: int) -> None:
+    """Show the dashboards as a live page: filters, zoom and refresh, until Ctrl-C.
+
+    /healthz answers 200 while the database does.
+    """
+    from dashboards.serve.server import serve as serve_page
+
+    def listening(address: str) -> None:
+        click.echo(f"{address} shows the dashboards; Ctrl-C ends it")
+
+    serve_page(host, port, listening)
+
+
 def _dashboards_like(begun: str) -> list[str]:
     from dashboards.definitions import load_dashboards
 

@@ -4,7 +4,8 @@
 whose question has one, except where the tile ignores it.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache
 from importlib import resources
@@ -19,6 +20,7 @@ from loader.warehouse.errors import TerminalError, WarehouseError
 from loader.warehouse.text import nearest
 
 GRID_COLUMNS = 24
+DAY_OF_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d", re.ASCII)
 
 
 class Place(Strict):
@@ -70,6 +72,11 @@ class Tile(Strict):
         if self.heading and (self.latest_first or self.empty):
             raise ValueError("a heading has no rows")
         return self
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others of its dashboard, as part of a name."""
+        return self.question or f"heading-{self.at.row}"
 
     @property
     def label(self) -> str:
@@ -177,10 +184,28 @@ class Dashboard(Strict):
             [own] = [None if default is None else str(default) for default in defaults]
         return own
 
-    def given_to(self, tile: Tile) -> dict[str, str]:
-        """What the filters' defaults give to a tile's question."""
-        defaults = {name: self.default_of(name) for name in self.filters_of(tile)}
-        return {name: text for name, text in defaults.items() if text is not None}
+    def default_in_words(self, name: str) -> str:
+        """The same for a person, also where the data say what it is."""
+        default = self.default_of(name)
+        if default is not None:
+            return default
+        texts = list(dict.fromkeys(each.default_text for each in self.fed_by(name)))
+        return ", or ".join(texts) if len(texts) < 3 else "as each tile says"
+
+    def given_to(self, tile: Tile, chosen: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What the filters give to a tile's question: what is chosen, or their defaults.
+
+        A filter of days may be set to an instant; who takes a day only gets the day of it in UTC.
+        """
+        chosen = chosen or {}
+        given = {}
+        for name in self.filters_of(tile):
+            text = chosen.get(name) or self.default_of(name)
+            if text is not None:
+                parameter = load_questions()[str(tile.question)].parameters[name]
+                is_cut = parameter.type == "date" and DAY_OF_INSTANT.match(text)
+                given[name] = text[:10] if is_cut else text
+        return given
 
     def question_of(self, tile: Tile) -> Question | None:
         """The question of a tile; None for a heading. Raises TerminalError for one with a fault."""

@@ -100,8 +100,13 @@ def _x(question: Question, chart: Chart, seen: Glimpse) -> Json:
         step = timedelta(days=1) if is_day else timedelta(hours=1)
         first = min(first, last - (_FEWEST_BARS[step] - 1) * step)
         x["timeUnit"] = "utcyearmonthdate" if is_day else "utcyearmonthdatehours"
-        x["scale"]["domain"] = [_epoch(first), _epoch(last + step)]
-        axis["values"] = _named_buckets(first, last, step)
+        # As expressions: of a bare number Vega-Lite makes `datetime(number)`, which Vega's
+        # interpreter, unlike its generated code, takes for a year.
+        x["scale"] |= {
+            "domainMin": {"expr": str(_epoch(first))},
+            "domainMax": {"expr": str(_epoch(last + step))},
+        }
+        axis["values"] = {"expr": str(_named_buckets(first, last, step))}
     name = heading(chart.x, question.columns.get(chart.x))
     x["title"], axis["format"] = _time_in_words(name, first, last, is_day=is_day)
     return {**x, "axis": axis}

@@ -54,8 +54,9 @@ def messages() -> Iterator[str]:
     yield "Each message has a title and a body for people. A webhook (`jsons://`) gets them as"
     yield "`title` and `message`, and every fact of the body once more as a member of its own, with"
     yield "`event`, `is_repeat` and `idempotency_key` (the same for every attempt at one message)."
+    yield "`page` is there where `WAREHOUSE_PAGE_URL` is set."
     for event in get_args(Event):
-        sent = message(_notice(event), _COVERAGE, _ENDING)
+        sent = message(_notice(event), _COVERAGE, _ENDING, "https://market.example.com")
         yield from ("", f"## {event}", "", _WHEN[event], "")
         yield from ("```text", sent.title, "", sent.body, "```")
 

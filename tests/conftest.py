@@ -53,7 +53,8 @@ LONGEST_FIRST = (
     "scheduler/test_scheduler.py", "lake/test_models.py", "metabase/test_provision.py",
     "models/test_coverage.py", "snapshots/test_faults.py", "snapshots/test_load.py",
     "warehouse/test_privileges.py", "alerts/test_report.py", "alerts/test_alerts.py",
-    "dashboards/test_preview.py", "dashboards/test_answers.py", "dashboards/test_output.py",
+    "dashboards/serve/test_browser.py", "dashboards/test_preview.py", "dashboards/test_answers.py",
+    "dashboards/test_output.py",
     "stream/test_daemon.py", "stream/test_account.py", "docs/test_docs.py",
 )  # fmt: skip
 

@@ -1,8 +1,8 @@
 /*
 title: Spread by minute
 description: >-
-  The largest and the average spread of a book in each minute of a day, in
-  percent of the ask, with the lowest thresholds of its alerts dashed. In
+  The largest and the average spread of a book in each minute of a day or less,
+  in percent of the ask, with the lowest thresholds of its alerts dashed. In
   minutes in which nothing was observed the line is broken.
 display: line
 data: market
@@ -21,7 +21,8 @@ columns:
   threshold_3_pct: {title: Third threshold, unit: "%"}
 parameters:
   book: one_book
-  to: {like: day_of_book, description: The day (reporting time zone).}
+  from: {like: from_instant, unset: the day of to}
+  to: {like: to_instant, unset: the latest day with an observation of the book}
 */
 with
 
@@ -34,7 +35,8 @@ latest as (
 period as (
     select
         marts.first_instant(
-            null, cast(:to as text), latest.seen_at, zones.reporting_timezone, 0
+            cast(:from as text), cast(:to as text), latest.seen_at,
+            zones.reporting_timezone, 0
         ) as first_instant,
         marts.last_instant(
             cast(:to as text), latest.seen_at, zones.reporting_timezone
@@ -58,10 +60,7 @@ observed_minutes as (
 ),
 
 minutes as (
-    select
-        generate_series(
-            min(minute), max(minute), interval '1 minute'
-        ) as minute
+    select generate_series(min(minute), max(minute), '1 minute') as minute
     from observed_minutes
 ),
 

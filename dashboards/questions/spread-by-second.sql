@@ -18,7 +18,7 @@ columns:
   threshold_3_pct: {title: Third threshold, unit: "%"}
 parameters:
   book: one_book
-  to: {like: day_of_book, description: The day of whose end it is.}
+  to: {like: to_instant, unset: the latest day with an observation of the book}
 */
 with
 

@@ -7,6 +7,7 @@ from decimal import ROUND_FLOOR, Decimal
 from loader.alerts.channels import Message
 from loader.alerts.known import BookState, Coverage, Delivery, Ending, Episode
 from loader.alerts.notices import Notice
+from loader.alerts.page import link
 from loader.warehouse.text import plain, printable, shortened
 
 _REASONS = {
@@ -20,9 +21,16 @@ _LONGEST_TITLE = 200
 _LONGEST_CAUSE = 500
 
 
-def message(notice: Notice, coverage: Coverage | None, ending: Ending | None) -> Message:
-    """The message of a notice; `ending` is that of its `lead`, where that has closed."""
+def message(
+    notice: Notice, coverage: Coverage | None, ending: Ending | None, page_url: str | None = None
+) -> Message:
+    """The message of a notice; `ending` is that of its `lead`, where that has closed.
+
+    `page_url` is where people find the dashboards: with it there is a link to what it is about.
+    """
     facts = _facts(notice, coverage, ending)
+    if page_url:
+        facts["page"] = link(page_url, notice)
     lines = [f"{name}: {value}" for name, value in facts.items()]
     lines += _other_openings(notice)
     if notice.is_repeat:

@@ -26,6 +26,7 @@ from loader.alerts.notices import Notice
 from loader.alerts.tries import DeliveryLimits, retry_at
 from loader.warehouse.ledger import deliveries
 from loader.warehouse.postgres.connection import connect
+from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import end_if_told
 
 log = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ def _written(cursor: Any, notice: Notice) -> Message | Outcome:
         if isinstance(about, Episode):
             coverage = store.coverage(cursor, about)
             ending = store.ending(cursor, about) if about.closed_at else None
-        return message(notice, coverage, ending)
+        return message(notice, coverage, ending, get_settings().page_url)
     except psycopg2.Error:
         raise
     except Exception as error:  # noqa: BLE001 (whatever it is, the others go on)

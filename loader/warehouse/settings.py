@@ -194,6 +194,16 @@ class Settings(BaseModel):
         description="Scheduled jobs tell it of each run, as healthchecks.io has it: "
         "<it>/<job>/start, then <it>/<job> or <it>/<job>/fail; unset: nobody is told",
     )
+    page_url: Url | None = Field(
+        None,
+        description="Where people find `dashboards serve`: messages of alerts link to it, and it "
+        "answers to the host's name; unset: no links",
+    )
+    page_password: SecretStr = Field(
+        SecretStr(""),
+        description="The password that `dashboards serve` asks for, whatever the user's name; "
+        "unset: none, and then it serves this machine alone",
+    )
     login_loader_password: SecretStr = Field(
         SecretStr(""),
         description="`loader init` makes the login `loader`, which may what the loader may; "

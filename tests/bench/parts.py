@@ -16,6 +16,7 @@ from tests.bench import (
     lake,
     load,
     market,
+    page,
     settings,
     stream,
     wire,
@@ -156,6 +157,11 @@ PARTS: tuple[Part, ...] = (
         "market", "recordings against others, models after ever more history", market.market,
         full={"rows": 1_000_000, "least": 100_000, "most": 10_000_000, "runs": 5},
         quick={"rows": 5_000, "least": 5_000, "most": 20_000, "runs": 1},
+    ),
+    Baseline(
+        "page", "fifty viewers of the live page, the stream beside them", page.page,
+        full={"quotes": 10_000_000, "viewers": 50, "seconds": 120},
+        quick={"quotes": 50_000, "viewers": 5, "seconds": 12},
     ),
     Baseline(
         "settings", "a new threshold or book, against all made anew", settings.settings,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 import pytest
+import uvicorn
 
 from dashboards import answers, preview
 from dashboards.questions import Question, load_questions
@@ -85,6 +86,8 @@ def test_no_value_ends_in_a_traceback(
     module_warehouse.activate()
     # Not what this is about, and a second each time.
     monkeypatch.setattr(preview, "_page", str)
+    # It would serve for ever: that it listens is enough.
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_: None)
     Path(module_warehouse.directory, "empty").mkdir(exist_ok=True)
     for parameter in command_of(path).params:
         (tmp_path / str(parameter.name)).mkdir()

@@ -4,9 +4,7 @@ Where there is no Chromium these tests are skipped; with REQUIRE_CHROMIUM set th
 """
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -61,18 +59,6 @@ def file(full: Warehouse) -> Path:
     path = full.directory / "page.html"
     done = full.run("dashboards", "preview", "--out", str(path))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"wrote {path}\n", "")
-    return path
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """A browser."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        if os.environ.get("REQUIRE_CHROMIUM"):
-            pytest.fail("there is no Chromium")
-        pytest.skip("there is no Chromium")
     return path
 
 
@@ -210,6 +196,9 @@ def test_the_latest_comes_first(page: Page) -> None:
 
 
 def test_filters_and_sql_are_told(page: Page) -> None:
+    said = page.locator(".dated").inner_text()
+    assert re.match(r"As it was at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\.", said)
+    assert "its filters are fixed" in said
     chips = page.locator("#user-activity .filters")
     assert "complete" in chips.inner_text()
     panel = page.locator("#spread-monitor-spread-by-second")

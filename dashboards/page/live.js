@@ -1,0 +1,123 @@
+// Brings the tiles, each by itself, and refreshes them where they are.
+import { draw, sort } from "/static/page.js";
+
+const market = document.getElementById("market");
+const grid = document.querySelector(".grid");
+const seconds = Number(grid.dataset.refresh);
+const waiting = new Set();
+
+// The text of an address; what is wrong with it is told in words of the server.
+async function asked(address) {
+  const reply = await fetch(address).catch(() => null);
+  if (!reply) throw new Error("the server cannot be reached");
+  const text = await reply.text();
+  if (!reply.ok) throw new Error(text.trim());
+  return text;
+}
+
+// What somebody is at work with is left as it is.
+const isInUse = (part) => part.contains(document.activeElement) || part.querySelector("details[open]");
+
+async function show(tile) {
+  const inside = tile.querySelector(".inside");
+  if (waiting.has(tile) || isInUse(inside)) return;
+  waiting.add(tile);
+  try {
+    const text = await asked(tile.dataset.src);
+    // Meanwhile somebody may have begun.
+    if (!isInUse(inside)) await put(inside, text);
+    tile.dataset.shown = Number(tile.dataset.shown ?? 0) + 1;
+  } catch (error) {
+    complain(inside, error.message);
+    tile.dataset.failed = "yes";
+  } finally {
+    inside.ariaBusy = "false";
+    waiting.delete(tile);
+  }
+}
+
+// New content in the old one's place: scrolled and sorted as it was.
+async function put(inside, text) {
+  const before = inside.querySelector(".body");
+  const [top, left] = [before?.scrollTop ?? 0, before?.scrollLeft ?? 0];
+  const sorted = inside.querySelector("th[aria-sort]");
+  const next = document.createElement("div");
+  next.innerHTML = text;
+  if (sorted) {
+    const header = next.querySelectorAll("th")[sorted.cellIndex];
+    if (header) sort(header, sorted.ariaSort === "ascending");
+  }
+  // A tile may not shrink meanwhile: what lies below it would move.
+  inside.style.minHeight = `${inside.offsetHeight}px`;
+  inside.replaceChildren(...next.childNodes);
+  await draw(inside);
+  inside.style.minHeight = "";
+  inside.querySelector(".body")?.scrollTo(left, top);
+}
+
+// What was there stays, marked as old; where nothing was, the words take its place.
+function complain(inside, words) {
+  const time = inside.querySelector(".asked");
+  if (time) {
+    time.classList.add("old");
+    time.title = words;
+    return;
+  }
+  const told = document.createElement("p");
+  told.className = "error";
+  told.textContent = words;
+  inside.replaceChildren(told);
+}
+
+async function showMarket() {
+  if (market.contains(document.activeElement)) return;
+  try {
+    market.innerHTML = await asked("/market");
+  } catch (error) {
+    market.querySelector(".asked")?.classList.add("old");
+  }
+  tellAge();
+}
+
+// A page that nobody refreshes must not look as if it were of this moment.
+function tellAge() {
+  const time = market.querySelector("time");
+  const old = Math.floor((Date.now() - new Date(time.dateTime)) / 60000);
+  market.querySelector(".since").textContent = old > 0 ? `, ${old} min ago` : "";
+  if (old > 1) time.parentElement.classList.add("old");
+}
+
+function showAll() {
+  showMarket();
+  grid.querySelectorAll("article").forEach(show);
+}
+
+document.addEventListener("pointed", (event) => {
+  const at = event.detail / 1000;
+  for (const link of event.target.closest("article").querySelectorAll(".zoom a")) {
+    if (at >= link.dataset.first && at <= link.dataset.last) {
+      location.assign(link.href);
+      return;
+    }
+  }
+});
+// Esc closes what a tile has opened.
+document.addEventListener("keydown", (event) => {
+  const open = event.key === "Escape" && event.target.closest?.("details[open]");
+  if (open) {
+    open.open = false;
+    open.querySelector("summary").focus();
+  }
+});
+// An address says what is chosen, and nothing else.
+document.querySelector("form").addEventListener("formdata", (event) => {
+  for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
+});
+
+grid.querySelectorAll("article").forEach(show);
+setInterval(tellAge, 10000);
+if (seconds) {
+  setInterval(() => document.hidden || showAll(), seconds * 1000);
+  // Who comes back sees this moment.
+  document.addEventListener("visibilitychange", () => document.hidden || showAll());
+}

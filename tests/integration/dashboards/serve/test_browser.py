@@ -1,0 +1,301 @@
+"""The live page in a real browser, wide and narrow: filters, zoom, refresh, and keys alone."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.base import AXE_FILE_PATH
+from playwright.sync_api import Locator, Page, Playwright, sync_playwright
+
+from dashboards.definitions import load_dashboards
+from dashboards.questions import load_questions, tables_of
+from dashboards.serve.app import CONNECTIONS
+from loader.warehouse.postgres.connection import connect
+from tests.waiting import wait_for
+
+SIZES = {"wide": (1400, 900), "narrow": (390, 844)}
+# Of rows that look alike a few are enough to look at.
+ALIKE = '[["tbody tr:nth-child(n + 4)"]]'
+SHOWN = "article:not([data-shown]):not([data-failed])"
+
+
+@dataclass
+class Visit:
+    """A page, and whatever went wrong in it."""
+
+    size: str
+    page: Page
+    address: str
+    troubles: list[str] = field(default_factory=list)
+
+    def open(self, path: str) -> None:
+        """Go there, and wait until every tile has come."""
+        self.page.goto(f"{self.address}{path}")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every tile is there."""
+        self.page.wait_for_selector(SHOWN, state="detached")
+
+    def filter(self, name: str) -> Locator:
+        """The field of a filter."""
+        return self.page.locator(f"form [name={name}]")
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return self.page.url.removeprefix(self.address)
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Playwright]:
+    """What starts browsers."""
+    with sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(params=SIZES)
+def visit(
+    request: pytest.FixtureRequest, playwright: Playwright, chromium: str, address: str
+) -> Iterator[Visit]:
+    """A page in a browser of its own, which ends with all that it started.
+
+    At the end nothing has gone wrong in it.
+    """
+    width, height = SIZES[request.param]
+    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    page = browser.new_page(
+        viewport={"width": width, "height": height}, timezone_id="America/Mexico_City"
+    )
+    visit = Visit(request.param, page, address)
+    page.on("console", lambda message: visit.troubles.append(message.text))
+    page.on("pageerror", lambda error: visit.troubles.append(str(error)))
+    yield visit
+    page.goto("about:blank")
+    browser.close()
+    assert visit.troubles == []
+
+
+def overlaps(page: Page) -> list[str]:
+    """Tiles and headings that lie on each other, or stick out of the page."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const boxes = [...document.querySelectorAll(".grid > *")].map(
+                (each) => [each.id, each.getBoundingClientRect()]);
+            const out = [];
+            boxes.forEach(([id, a], n) => {
+                if (a.left < 0 || a.right > innerWidth + 1) out.push(`${id} sticks out`);
+                for (const [other, b] of boxes.slice(0, n))
+                    if (a.left < b.right - 1 && b.left < a.right - 1
+                        && a.top < b.bottom - 1 && b.top < a.bottom - 1)
+                        out.push(`${id} lies on ${other}`);
+            });
+            return out;
+        }"""
+    )
+    return found
+
+
+@pytest.mark.parametrize("name", load_dashboards())
+def test_every_tile_comes_and_nothing_is_wrong_with_the_page(visit: Visit, name: str) -> None:
+    visit.open(f"/dashboards/{name}")
+    page = visit.page
+    assert page.locator(".error").count() == 0
+    assert overlaps(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
+    for chart in page.locator(".chart").all():
+        assert chart.get_attribute("aria-label")
+        marks = chart.locator(".mark-rect path, .mark-line path").all()
+        widths = [box["width"] for mark in marks if (box := mark.bounding_box())]
+        assert max(widths) > 1
+        inner, outer = chart.locator("svg").bounding_box(), chart.bounding_box()
+        assert inner
+        assert outer
+        assert inner["width"] <= outer["width"] + 1
+        for axis in chart.locator(".role-axis-label").all():
+            labels = list(axis.locator("text:not([opacity='0'])").all_text_contents())
+            assert labels
+            assert len(set(labels)) == len(labels)
+    assert violations(page, resultTypes=["violations"]) == []
+    page.emulate_media(color_scheme="dark")
+    scheme = "document.documentElement.style.colorScheme"
+    wait_for(lambda: page.evaluate(scheme) == "dark", "the dark colours")
+    assert violations(page, runOnly=["color-contrast"]) == []
+
+
+def violations(page: Page, **options: object) -> list[str]:
+    """What axe-core finds wrong, each with the first place where it does."""
+    page.evaluate(Path(AXE_FILE_PATH).read_text())
+    found = page.evaluate(f"axe.run({{exclude: {ALIKE}}}, {json.dumps(options)})")
+    return [
+        f"{each['id']}: {each['nodes'][0]['target']} {each['nodes'][0]['html'][:200]}"
+        for each in found["violations"]
+    ]
+
+
+def test_a_filter_is_in_the_address_and_the_address_brings_it_back(visit: Visit) -> None:
+    visit.open("/dashboards/spread-monitor")
+    page = visit.page
+    visit.filter("book").fill("usd_mxn")
+    visit.filter("by").select_option("day")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**?*")
+    visit.settle()
+    assert visit.path == "/dashboards/spread-monitor?book=usd_mxn&by=day"
+    assert visit.filter("book").input_value() == "usd_mxn"
+    assert visit.filter("by").input_value() == "day"
+    given = page.locator("#spread-monitor-spread-by-second .given")
+    assert "book: usd_mxn" in str(given.text_content())
+    page.go_back()
+    visit.settle()
+    assert "book: btc_mxn" in str(given.text_content())
+    page.go_forward()
+    visit.settle()
+    page.get_by_role("link", name="All as it was").click()
+    page.wait_for_url("**/spread-monitor")
+
+
+def test_a_wrong_value_is_told(visit: Visit) -> None:
+    visit.page.goto(f"{visit.address}/dashboards/spread-monitor?book=btc_mnx")
+    assert "did you mean btc_mxn?" in visit.page.inner_text("body")
+    # The browser tells of it too.
+    [told] = visit.troubles
+    assert "400" in told
+    visit.troubles.clear()
+
+
+def test_zoom_into_an_hour_by_its_link(visit: Visit) -> None:
+    visit.open("/dashboards/spread-monitor?book=btc_mxn")
+    panel = visit.page.locator("#spread-monitor-spread-breaches")
+    panel.locator(".zoom summary").click()
+    link = panel.locator(".zoom a").first
+    first, last = (int(str(link.get_attribute(f"data-{end}"))) for end in ("first", "last"))
+    assert last - first in (86_399, 3_599, 1_799)
+    link.click()
+    visit.page.wait_for_url("**from=*")
+    visit.settle()
+    assert re.fullmatch(
+        r"/dashboards/spread-monitor\?book=btc_mxn&from=2026-01-[^&]+&to=2026-01-[^&]+", visit.path
+    )
+    assert visit.filter("from").input_value().endswith("Z")
+    assert visit.page.locator(".error").count() == 0
+
+
+def test_zoom_by_a_click_on_a_chart(visit: Visit) -> None:
+    visit.open("/dashboards/spread-monitor")
+    panel = visit.page.locator("#spread-monitor-spread-breaches")
+    panel.scroll_into_view_if_needed()
+    # Of those without a breach there is nothing to point at.
+    box = next(
+        box
+        for bar in panel.locator(".mark-rect path").all()
+        if (box := bar.bounding_box()) and box["height"] > 2
+    )
+    visit.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    visit.page.wait_for_url("**from=*")
+    visit.settle()
+
+
+def test_a_refresh_leaves_everything_where_it_is(visit: Visit) -> None:
+    page = visit.page
+    page.clock.install()
+    visit.open("/dashboards/spread-monitor?refresh=10")
+    tile = page.locator("#spread-monitor-observation-coverage")
+    tile.locator("th button").nth(2).click()
+    page.evaluate("document.activeElement.blur()")
+    body = tile.locator(".body")
+    body.evaluate("it => it.scrollTo(0, 120)")
+    tile.scroll_into_view_if_needed()
+    before = page.evaluate("scrollY"), body.evaluate("it => it.scrollTop")
+    assert before[1] > 0
+    in_use = page.locator("#spread-monitor-spread-by-second")
+    in_use.evaluate("it => { it.querySelector('details').open = true }")
+    page.clock.run_for(10_500)
+    wait_for(lambda: tile.get_attribute("data-shown") == "2", "the refresh")
+    assert (page.evaluate("scrollY"), body.evaluate("it => it.scrollTop")) == before
+    assert tile.locator("th").nth(2).get_attribute("aria-sort") == "ascending"
+    # What somebody has opened stays open.
+    assert in_use.get_attribute("data-shown") == "1"
+    assert in_use.locator("details[open]").count() == 1
+
+
+def test_what_cannot_be_refreshed_is_marked_as_old(visit: Visit) -> None:
+    page = visit.page
+    page.clock.install()
+    visit.open("/dashboards/alerts?refresh=10")
+    page.route(re.compile("/tiles/|/market"), lambda route: route.abort())
+    page.clock.run_for(10_500)
+    wait_for(lambda: page.locator("article .asked.old").count(), "the marks")
+    assert page.locator("article .asked").count() == page.locator("article .asked.old").count()
+    assert page.locator("#market .asked.old").count() == 1
+    # And one that nobody refreshes tells its age by itself.
+    page.clock.run_for(5 * 60_000)
+    assert re.search(r"\d+ min ago", page.locator("#market .since").inner_text())
+    page.goto("about:blank")
+    # The browser tells of each that was cut off.
+    assert {"net::ERR_FAILED" in each for each in visit.troubles} == {True}
+    visit.troubles.clear()
+
+
+def test_by_keys_alone(visit: Visit) -> None:
+    visit.open("/dashboards/alerts")
+    page = visit.page
+
+    def focused(script: str) -> str:
+        return str(page.evaluate(f"document.activeElement.{script}"))
+
+    page.keyboard.press("Tab")
+    assert focused("textContent") == "Skip to the tiles"
+    reached = set()
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        name = page.evaluate(
+            "() => { const it = document.activeElement;"
+            " return it.name || it.className || it.tagName.toLowerCase() }"
+        )
+        reached.add(name)
+        visible = page.evaluate(
+            "() => { const s = getComputedStyle(document.activeElement);"
+            " return s.outlineStyle !== 'none' || document.activeElement === document.body }"
+        )
+        assert visible, name
+        if focused("tagName") == "BODY":
+            break
+    assert {"book", "threshold", "from", "to", "refresh", "file", "summary"} <= reached
+    visit.filter("book").focus()
+    page.keyboard.type("btc_mxn")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**book=btc_mxn")
+    visit.settle()
+    summary = page.locator("#alerts-spread-alerts summary", has_text="SQL")
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#alerts-spread-alerts pre").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#alerts-spread-alerts pre").is_visible()
+    assert focused("tagName") == "SUMMARY"
+
+
+def test_a_slow_tile_holds_nobody(visit: Visit) -> None:
+    table = "user_level_current"
+    slow = [
+        f"user-activity-{tile.question}"
+        for tile in load_dashboards()["user-activity"].tiles
+        if tile.question and table in tables_of(load_questions()[tile.question])
+    ]
+    assert 0 < len(slow) < CONNECTIONS
+    waiting = visit.page.locator("article:not([data-shown])")
+    with closing(connect()) as locking, locking, locking.cursor() as cursor:
+        cursor.execute(f"lock table marts.{table} in access exclusive mode")
+        # What was asked a moment ago would be answered as it was.
+        currency = {"wide": "mxn", "narrow": "btc"}[visit.size]
+        visit.page.goto(f"{visit.address}/dashboards/user-activity?currency={currency}")
+        wait_for(lambda: waiting.count() == len(slow), lambda: f"all but {slow}")
+        assert sorted(str(each.get_attribute("id")) for each in waiting.all()) == sorted(slow)
+        assert visit.page.locator("#market .book").count() > 0
+    visit.settle()
+    assert visit.page.locator(".error").count() == 0
