@@ -107,17 +107,9 @@ select
     judged.is_unseen,
     case
         when judged.is_unseen
-            then coalesce(
-                'not seen since '
-                || {{ minute_in_words('judged.last_seen_at') }},
-                'not seen by then'
-            )
-        else
-            coalesce(
-                'nothing above '
-                || cast(trim_scale(judged.threshold_pct) as text) || ' %',
-                'no threshold is watched'
-            )
+            then {{ unseen_in_words('judged.last_seen_at', 'not seen by then')
+            }}
+        else {{ calm_in_words('judged.threshold_pct') }}
     end
     || coalesce(
         ', ' || judged.observed || ' of ' || judged.expected || ' seconds seen',

@@ -15,23 +15,9 @@ select
     states.is_blind as is_unseen,
     case
         when states.is_blind
-            then coalesce(
-                'not seen since '
-                || {{ minute_in_words('states.last_seen_at') }},
-                'never seen'
-            )
+            then {{ unseen_in_words('states.last_seen_at', 'never seen') }}
         else
-            coalesce(
-                'nothing above '
-                || cast(
-                    (
-                        select trim_scale(min(thresholds.threshold_pct))
-                        from {{ ref('book_thresholds') }} as thresholds
-                        where thresholds.book = states.book
-                    ) as text
-                ) || ' %',
-                'no threshold is watched'
-            )
+            {{ calm_in_words('lowest.threshold_pct') }}
             || ', seen at ' || {{ minute_in_words('states.last_seen_at') }}
             || coalesce(
                 (
@@ -51,6 +37,12 @@ select
             )
     end as said
 from {{ ref('book_states') }} as states
+cross join
+    lateral (
+        select min(thresholds.threshold_pct) as threshold_pct
+        from {{ ref('book_thresholds') }} as thresholds
+        where thresholds.book = states.book
+    ) as lowest
 where
     (select asked.is_any from asked)
     or states.book = (select asked.book from asked)

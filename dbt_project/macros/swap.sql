@@ -36,7 +36,9 @@ begin
     perform set_config('search_path', '', true);
     loop
         begin
-            perform pg_advisory_xact_lock(hashtext('warehouse swap'));
+            perform pg_advisory_xact_lock(
+                hashtextextended('bitso-warehouse:swap', 0)
+            );
             before := to_regclass(target_name);
             views := {{ views_that_read_sql('before') }};
             tables := {{ tables_tied_to_sql('before') }};
