@@ -303,10 +303,8 @@ class Forgetful:
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
 
-def test_commits_whose_outcome_is_unknown_are_read_back(
-    warehouse: Warehouse, spool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
+@pytest.mark.usefixtures("tries_again_at_once")
+def test_commits_whose_outcome_is_unknown_are_read_back(warehouse: Warehouse, spool: Path) -> None:
     chance = random.Random(1)
     begun = threading.Event()
     connections = 0

@@ -106,6 +106,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.usefixtures("tries_again_at_once")
 def test_what_is_of_the_database_waits_in_the_spool_and_is_told(
     warehouse: Warehouse,
     tmp_path: Path,
@@ -113,8 +114,6 @@ def test_what_is_of_the_database_waits_in_the_spool_and_is_told(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("loader.stream.writer.LONGEST_RETRY_SECONDS", 0.01)
     spool = tmp_path / f"{warehouse.where.db}.jsonl"
     # Not with each call: a thread of the writer connects meanwhile.
     monkeypatch.setenv("WAREHOUSE_STREAM_SPOOL_DIR", str(tmp_path))
@@ -183,16 +182,10 @@ WAITS = {
 
 
 @pytest.mark.parametrize("kind", WAITS)
+@pytest.mark.usefixtures("tries_again_at_once")
 def test_it_begins_with_the_spool_where_the_warehouse_takes_nothing_for_now(
-    server: Server,
-    warehouse: Warehouse,
-    spool: Path,
-    kind: str,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    server: Server, warehouse: Warehouse, spool: Path, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("loader.stream.writer.LONGEST_RETRY_SECONDS", 0.01)
     statement, undo, said = (text.replace("{db}", warehouse.where.db) for text in WAITS[kind])
     with closing(server.admin()) as admin, admin.cursor() as cursor:
         with closing(connect()) as here, here.cursor() as own:
@@ -211,11 +204,10 @@ def test_it_begins_with_the_spool_where_the_warehouse_takes_nothing_for_now(
     assert caplog.text.count(said) == 1
 
 
+@pytest.mark.usefixtures("tries_again_at_once")
 def test_of_two_that_began_with_the_spool_one_ends(
-    server: Server, warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, warehouse: Warehouse, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("loader.stream.writer.LONGEST_RETRY_SECONDS", 0.01)
     database = f"alter database {warehouse.where.db}"
     with closing(server.admin()) as admin, admin.cursor() as cursor:
         cursor.execute(f"{database} set default_transaction_read_only = on")

@@ -185,10 +185,10 @@ def test_the_spool_of_another_warehouse_is_refused_and_left_alone(
     assert warehouse.rows("select count(*) from ops.monitored") == [(0,)]
 
 
+@pytest.mark.usefixtures("tries_again_at_once")
 def test_a_database_that_becomes_another_warehouse_gets_nothing(
-    warehouse: Warehouse, spool: Path, monkeypatch: pytest.MonkeyPatch
+    warehouse: Warehouse, spool: Path
 ) -> None:
-    monkeypatch.setattr("loader.stream.writer.RETRY_SECONDS", 0.01)
     own = id_of(warehouse)
     become = "update ops.warehouse set warehouse_id = %s"
     with writer(spool) as writing:
