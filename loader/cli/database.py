@@ -14,6 +14,7 @@ def init() -> None:
     from loader.warehouse.postgres.connection import connect, endpoint
     from loader.warehouse.postgres.migrate import migrate
     from loader.warehouse.postgres.profiles import write_profile
+    from loader.warehouse.postgres.sample import typed_by_hand
     from loader.warehouse.settings import get_settings
 
     for name in migrate():
@@ -25,7 +26,8 @@ def init() -> None:
     for made in logins.apply():
         click.echo(made)
     where = endpoint()
-    write_profile(get_settings().profiles_dir, where, with_role=problem is None)
+    by_hand = where._replace(db=typed_by_hand(where))
+    write_profile(get_settings().profiles_dir, by_hand, with_role=problem is None)
     try:
         if run := renew():
             click.echo(f"built anew what another version had built (run {run.run_id})")

@@ -35,6 +35,8 @@ def run_dbt(*arguments: str) -> None:
         ],
         env={
             **os.environ,
+            # The profile names that of a dbt typed by hand.
+            "WAREHOUSE_DB": get_settings().db,
             "DBT_PROJECT_DIR": str(DBT_PROJECT),
             "DBT_PROFILES_DIR": str(get_settings().profiles_dir),
         },

@@ -17,7 +17,7 @@ from loader.warehouse.postgres.connection import (
     open_connection,
     transaction,
 )
-from loader.warehouse.settings import get_settings
+from loader.warehouse.settings import Settings, get_settings
 
 SAMPLE = "sample"
 LOAD_YOURS = "`make load FILES=DIR` loads your own files beside it"
@@ -39,6 +39,15 @@ def shown_while_alone() -> None:
     os.environ["WAREHOUSE_DB"] = SAMPLE
     get_settings.cache_clear()
     log.warning("this is the sample, %s has no rows yet: %s", own.db, LOAD_YOURS)
+
+
+def typed_by_hand(where: Endpoint) -> str:
+    """The database that a dbt typed by hand is for, once `loader init` has made this one ready.
+
+    It is the sample's only for as long as one's own has no rows.
+    """
+    own = str(Settings.model_fields["db"].default)
+    return own if where.db == SAMPLE and _has_rows(where._replace(db=own)) else where.db
 
 
 def _has_rows(where: Endpoint) -> bool:

@@ -1,12 +1,15 @@
 """The sample and one's own data, side by side: who only reads is shown the one while alone."""
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from loader.operations.dbt import run_dbt
+from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.sample import SAMPLE
-from loader.warehouse.settings import PROJECT_ROOT
+from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.conftest import Server, Warehouse
 
 OWN = "warehouse"
@@ -46,9 +49,38 @@ def _shown_while_alone(own: Warehouse, users: Path) -> None:
     for command in (("status",), ("quarantine", "list")):
         assert "this is the sample" in own.loader(*command).stderr
     assert shown(own, WAREHOUSE_DB=OWN) == OWN
+    assert by_hand(own, users.parent) == SAMPLE
     users.write_text("user_id\nme\n")
     refused = own.loader("snapshots", users, WAREHOUSE_DB=SAMPLE)
     assert (refused.returncode, "make load FILES=DIR" in refused.stderr) == (1, True)
     assert own.loader("snapshots", users).returncode == 0
     assert shown(own) == OWN
     assert shown(own, WAREHOUSE_DB=SAMPLE) == SAMPLE
+    assert by_hand(own, users.parent) == OWN
+
+
+def by_hand(warehouse: Warehouse, directory: Path) -> str:
+    """The database that a dbt typed by hand asks after `make run` has made the sample ready."""
+    named = {"WAREHOUSE_PROFILES_DIR": str(directory)}
+    done = warehouse.loader("init", WAREHOUSE_DB=SAMPLE, **named)
+    assert done.returncode == 0, done.stderr
+    asked = ("dbt", "show", "--inline", "select current_database() as db", "--output", "json")
+    project = ("--project-dir", str(PROJECT_ROOT / "dbt_project"), "--quiet")
+    shown = warehouse.run(*asked, *project, DBT_PROFILES_DIR=str(directory))
+    assert shown.returncode == 0, shown.stdout
+    [row] = json.loads(shown.stdout)["show"]
+    return str(row["db"])
+
+
+def test_the_dbt_of_the_loader_asks_what_the_loader_is_set_to(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_profile(tmp_path, warehouse.where._replace(db="nobodys"), with_role=True)
+    settings = tmp_path / "settings"
+    settings.write_text(f"WAREHOUSE_DB={warehouse.where.db}\n")
+    monkeypatch.delenv("WAREHOUSE_DB")
+    monkeypatch.setenv("WAREHOUSE_ENV_FILE", str(settings))
+    monkeypatch.setenv("WAREHOUSE_PROFILES_DIR", str(tmp_path))
+    get_settings.cache_clear()
+    # It fails where there is no such database.
+    run_dbt("show", "--inline", "select 1")
