@@ -6,7 +6,7 @@ description: >-
   median and the spread that 95 and 99 of 100 observations stay below (exact
   to 0.0005 %), the largest, and how many seconds it was above each of the
   three lowest thresholds of the book. A spread holds until the next
-  observation, at most for the interval of its feed: time that nobody saw is
+  observation, at most until its feed looks again: time that nobody saw is
   in none of these, and coverage, 0 to 1, says how much of it was seen. Hours
   are whole, those of both ends included; days and hours of the day are those
   of the reporting time zone.

@@ -42,8 +42,11 @@ seen_then as (
         last_one.orderbook_timestamp as observed_at,
         asked.as_of
         > last_one.orderbook_timestamp
-        + limits.blind_after_seconds * interval '1 second' as is_blind
+        + {{ blind_after_seconds('coalesce(
+            watched.interval_seconds, feeds.interval_seconds
+        )') }} * interval '1 second' as is_blind
     from asked
+    cross join {{ ref('reporting_settings') }} as limits
     cross join {{ ref('observed_books') }} as known
     cross join
         lateral (
@@ -61,8 +64,19 @@ seen_then as (
             order by observed.orderbook_timestamp desc
             limit 1
         ) as last_one
-    inner join {{ ref('feed_limits') }} as limits
-        on last_one.feed = limits.feed
+    inner join {{ ref('feed_limits') }} as feeds
+        on last_one.feed = feeds.feed
+    left join
+        lateral (
+            select min(intervals.interval_seconds) as interval_seconds
+            from {{ ref('watched_intervals') }} as intervals
+            where
+                intervals.feed = last_one.feed
+                and known.book = any(intervals.books)
+                and intervals.monitored_from <= last_one.orderbook_timestamp
+                and intervals.monitored_until > last_one.orderbook_timestamp
+        ) as watched
+        on true
     where not asked.is_now
 
 ),

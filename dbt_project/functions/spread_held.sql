@@ -1,5 +1,5 @@
--- Until the next observation, at most for the interval of its feed, by which
--- coverage counts it as seen; cut where hours end.
+-- Until the next observation, at most for the interval at which its feed
+-- looked, by which coverage counts it as seen; cut where hours end.
 with
 
 asked as (
@@ -14,41 +14,97 @@ asked as (
 
 ),
 
-reaches as (
+intervals as materialized (
 
-    select max(interval_seconds) * interval '1 second' as longest
-    from {{ ref('feed_limits') }}
+    select
+        watched.*,
+        watched.interval_seconds * interval '1 second' as length
+    from {{ ref('watched_intervals') }} as watched
+
+),
+
+feeds as materialized (
+
+    select
+        limits.feed,
+        limits.interval_seconds * interval '1 second' as length
+    from {{ ref('feed_limits') }} as limits
+
+),
+
+reaches as materialized (
+
+    select
+        max(lengths.length) as longest,
+        min(lengths.length) as shortest
+    from (
+        select feeds.length from feeds
+        union all
+        select intervals.length from intervals
+    ) as lengths
+
+),
+
+seen as (
+
+    select
+        observations.book,
+        observations.feed,
+        observations.bid,
+        observations.ask,
+        observations.spread,
+        observations.orderbook_timestamp as seen_at,
+        lead(observations.orderbook_timestamp) over (
+            partition by observations.book
+            order by observations.orderbook_timestamp
+        ) as next_at
+    from {{ ref('spread_observations') }} as observations
+    where
+        observations.is_primary
+        and observations.orderbook_timestamp
+        > (select asked.first_hour from asked)
+        - (select reaches.longest from reaches)
+        and observations.orderbook_timestamp
+        < (select asked.end_hour from asked)
+        and (
+            (select asked.is_any from asked)
+            or observations.book = (select asked.book from asked)
+        )
 
 ),
 
 observed as (
 
     select
-        seen.book,
-        seen.bid,
-        seen.ask,
-        seen.spread,
-        seen.orderbook_timestamp as seen_at,
-        least(
-            lead(seen.orderbook_timestamp) over (
-                partition by seen.book order by seen.orderbook_timestamp
-            ),
-            seen.orderbook_timestamp
-            + limits.interval_seconds * interval '1 second'
-        ) as held_until
-    from {{ ref('spread_observations') }} as seen
-    inner join {{ ref('feed_limits') }} as limits
-        on seen.feed = limits.feed
-    where
-        seen.is_primary
-        and seen.orderbook_timestamp
-        > (select asked.first_hour from asked)
-        - (select reaches.longest from reaches)
-        and seen.orderbook_timestamp < (select asked.end_hour from asked)
-        and (
-            (select asked.is_any from asked)
-            or seen.book = (select asked.book from asked)
-        )
+        seen.*,
+        case
+            -- Nearly always: what there is to look up is a gap.
+            when
+                seen.next_at
+                <= seen.seen_at + (select reaches.shortest from reaches)
+                then seen.next_at
+            else
+                least(
+                    seen.next_at,
+                    seen.seen_at + coalesce(
+                        (
+                            select min(intervals.length)
+                            from intervals
+                            where
+                                intervals.feed = seen.feed
+                                and intervals.monitored_from <= seen.seen_at
+                                and intervals.monitored_until > seen.seen_at
+                                and seen.book = any(intervals.books)
+                        ),
+                        (
+                            select feeds.length
+                            from feeds
+                            where feeds.feed = seen.feed
+                        )
+                    )
+                )
+        end as held_until
+    from seen
 
 )
 

@@ -31,6 +31,11 @@ EVENING = (START + LATER).replace(minute=0)
 WATCH = Watch(
     "ticker", timedelta(minutes=10), ("btc_mxn",), EVENING, EVENING + 4 * HOUR, is_recorded=True
 )
+# Faster than the feed is by itself, as recordings are.
+MINUTES = Watch(
+    "ticker", timedelta(minutes=1), ("eth_mxn", "usd_mxn"), START.replace(minute=0),
+    START.replace(minute=0) + 2 * HOUR, is_recorded=True,
+)  # fmt: skip
 PERIODS: list[Given] = [
     {},
     {"from": "2026-11-01"},
@@ -51,7 +56,7 @@ def asked(module_warehouse: Warehouse) -> Warehouse:
         "('usd_mxn', 0.5, 0.3, 1, 'default'), ('usd_mxn', 1.1, null, 2, 'default')"
     )
     market.load(module_warehouse, QUOTES)
-    market.watch(module_warehouse, WATCH)
+    market.watch(module_warehouse, WATCH, MINUTES)
     module_warehouse.dbt(
         "run", "--select", *market.SELECTION, "reporting_settings",
         "--vars", json.dumps({"reporting_timezone": ZONE.key}),
@@ -167,7 +172,11 @@ def seconds_of(length: timedelta) -> Decimal:
 def held(quotes: list[Quote]) -> Iterator[tuple[datetime, Quote, Decimal]]:
     """Each part of an hour with the quote that held in it, and its seconds."""
     for quote, following in zip(quotes, [*quotes[1:], None], strict=True):
-        until = quote.at + timedelta(seconds=INTERVALS[quote.feed])
+        is_watched = (quote.feed, quote.book) in {(MINUTES.feed, book) for book in MINUTES.books}
+        if is_watched and MINUTES.since <= quote.at < MINUTES.until:
+            until = quote.at + MINUTES.interval
+        else:
+            until = quote.at + timedelta(seconds=INTERVALS[quote.feed])
         if following:
             until = min(until, following.at)
         at = quote.at
@@ -237,9 +246,9 @@ def shares_covered(book: str, by: str, first: datetime, last: datetime) -> dict[
     """Of each period the shares of its hours that were observed."""
     covered: dict[str, list[Decimal]] = defaultdict(list)
     own = [quote for quote in QUOTES if quote.book == book]
-    hour = max(first, WATCH.since)
+    hour = max(first, MINUTES.since)
     while hour <= min(last, WATCH.until - HOUR):
-        share = market.coverage(own, [WATCH], hour)
+        share = market.coverage(own, [WATCH, MINUTES], hour)
         if share is not None:
             covered[label(hour, by)].append(share)
         hour += HOUR
