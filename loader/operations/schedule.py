@@ -62,11 +62,15 @@ SCHEDULE = (
     ),
     # Large files may take their time, and who looks meanwhile is sent away.
     ScheduledJob(
-        "snapshots", 10 * MINUTE, 3 * HOUR, 2 * HOUR, needs=lambda settings: settings.inbox
+        "snapshots", 10 * MINUTE, 3 * HOUR, 2 * HOUR,
+        set_aside_as=("deposits", "withdrawals", "events", "users", "user_levels"),
+        needs=lambda settings: settings.inbox,
     ),
     ScheduledJob("transform", 10 * MINUTE, 45 * MINUTE, 30 * MINUTE),
     ScheduledJob(
         "lake export", 10 * MINUTE, 45 * MINUTE, 9 * MINUTE,
+        # Of files that were imported by hand: no job of their own could show them.
+        set_aside_as=("spread_observations",),
         needs=lambda settings: settings.lake,
     ),
     ScheduledJob("report", HOUR, 3 * HOUR, 30 * MINUTE),

@@ -10,7 +10,11 @@ import pytest
 from cronsim import CronSim
 
 from loader.cli.main import main
+from loader.lake import reading
+from loader.market.rows import FEEDS
 from loader.operations.schedule import SCHEDULE
+from loader.snapshots.grammar import KINDS
+from loader.stream import frames
 from scheduler.entries import Entry, entries
 from scheduler.files import CRONTAB
 from scheduler.job import seconds
@@ -51,6 +55,11 @@ def test_every_job_of_the_schedule_is_run_by_cron_or_is_a_daemon() -> None:
     typed = [entry.command for entry in ENTRIES]
     assert sorted(typed) == sorted(f"loader {job.typed}" for job in SCHEDULE if job.deadline)
     assert {job.name for job in SCHEDULE if not job.deadline} == {"stream", "alerts"}
+
+
+def test_what_any_source_has_set_aside_is_counted_by_one_job() -> None:
+    counted = [name for job in SCHEDULE for name in (*job.tables, *job.set_aside_as)]
+    assert sorted(counted) == sorted([*KINDS, *FEEDS, frames.SOURCE, reading.TABLE])
 
 
 @named
