@@ -12,13 +12,17 @@ asked as materialized (
 
 select
     states.book,
-    states.is_blind as is_unseen,
+    states.state = 'blind' as is_unseen,
     case
-        when states.is_blind
-            then {{ unseen_in_words('states.last_seen_at', 'never seen') }}
+        when states.bid > states.ask
+            then
+                'crossed when it was last seen, '
+                || {{ minute_in_words('states.observed_at') }}
+        when states.state = 'blind'
+            then {{ unseen_in_words('states.observed_at', 'never seen') }}
         else
             {{ calm_in_words('lowest.threshold_pct') }}
-            || ', seen at ' || {{ minute_in_words('states.last_seen_at') }}
+            || ', seen at ' || {{ minute_in_words('states.observed_at') }}
             || coalesce(
                 (
                     select
@@ -30,13 +34,16 @@ select
                         latest_window.book = states.book
                         and latest_window.window_start
                         > now() - interval '1 hour'
+                        -- What is still to come is in none that has ended.
+                        and latest_window.window_start
+                        <= now() - interval '10 minutes'
                     order by latest_window.window_start desc
                     limit 1
                 ),
                 ''
             )
     end as said
-from {{ ref('book_states') }} as states
+from {{ function('states_at') }}(null) as states
 cross join
     lateral (
         select min(thresholds.threshold_pct) as threshold_pct

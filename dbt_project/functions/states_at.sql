@@ -35,6 +35,17 @@ open_alerts as (
 
 ),
 
+lost as (
+
+    select lost_alerts.*
+    from moment
+    cross join
+        lateral {{ function('lost_alerts_at') }}(
+            moment.as_of, moment.is_now
+        ) as lost_alerts
+
+),
+
 told as (
 
     select
@@ -70,6 +81,8 @@ states as (
         case
             -- Crossed, nobody knows what the market is.
             when seen.is_blind or seen.bid > seen.ask then 'blind'
+            -- Above it when it was last seen, and not seen again.
+            when lost.last_observed_at >= seen.observed_at then 'blind'
             when open_alerts.opened_at is null then 'calm'
             else 'above'
         end as state,
@@ -83,6 +96,8 @@ states as (
         on seen.book = usual.book
     left join open_alerts
         on seen.book = open_alerts.book
+    left join lost
+        on seen.book = lost.book
     left join told
         on seen.book = told.book
 

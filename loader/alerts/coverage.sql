@@ -1,5 +1,5 @@
--- Of the last ten minutes in which somebody was to watch the book, if that is
--- not so long ago that it says nothing of now.
+-- Of the last ten minutes that are over in which somebody was to watch the book,
+-- if that is not so long ago that it says nothing of now.
 select
     window_start as since,
     '10 minutes' as span,
@@ -8,6 +8,7 @@ from marts.observation_coverage
 where
     book = %(book)s
     and window_start <= %(until)s
+    and window_start <= now() - interval '10 minutes'
     and window_start > cast(%(until)s as timestamptz) - interval '1 day'
 order by window_start desc
 limit 1

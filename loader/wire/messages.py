@@ -1,5 +1,7 @@
 """What others said of a fault, and what libraries did, in words of one line."""
 
+from http.client import HTTPException
+
 from loader.warehouse.redaction import redacted
 from loader.warehouse.text import printable, shortened
 
@@ -19,7 +21,14 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
+def is_no_http(cause: BaseException) -> bool:
+    """Whether somebody has answered, but not as HTTP has it."""
+    return isinstance(cause, HTTPException | ValueError) and not isinstance(cause, OSError)
+
+
 def words_of(error: BaseException) -> str:
-    """What an error says, or at least what it is."""
+    """What an error says, or at least what it is; not what Python says of a text that is none."""
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "a number that is none"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__

@@ -27,7 +27,7 @@ from loader.warehouse.errors import NotFoundError, TerminalError, TransientError
 from loader.warehouse.redaction import KEYS
 from loader.wire.adapter import BoundedAdapter
 from loader.wire.json_text import read_json
-from loader.wire.messages import in_a_line, root_cause, words_of
+from loader.wire.messages import in_a_line, is_no_http, root_cause, words_of
 from loader.wire.rate_budget import Budget
 from loader.wire.reply import PassingError, TooLargeError, inflated, read_body
 
@@ -248,6 +248,11 @@ class _PoliteAdapter(BoundedAdapter):
         response = super().send(request, stream=True, timeout=timeout, **options)
         try:
             body = b"" if response.is_redirect else read_body(response)
+        except TooLargeError:
+            # The status of an error is said first, whatever comes with it.
+            if response.ok:
+                raise
+            body = b""
         finally:
             response.close()
         return _Received(response, body, self._clock.now())
@@ -261,7 +266,8 @@ class _PoliteAdapter(BoundedAdapter):
         if isinstance(error, requests.Timeout):
             return PassingError(f"no answer within {self._manners.timeout:g} s")
         if isinstance(error, requests.ConnectionError):
-            return PassingError(f"cannot connect: {words_of(cause)}")
+            failed = "what came is no HTTP" if is_no_http(cause) else "cannot connect"
+            return PassingError(f"{failed}: {words_of(cause)}")
         return self._terminal(str(error))
 
     def _redirected(
@@ -288,7 +294,8 @@ class _PoliteAdapter(BoundedAdapter):
             text = inflated(received.body, response.headers.get("Content-Encoding", "")).decode()
             document = read_json(text)
         except TooLargeError as error:
-            raise self._terminal(str(error)) from None
+            if response.ok:
+                raise self._terminal(str(error)) from None
         except UnicodeDecodeError:
             flaw = "not UTF-8"
         except ValueError as error:

@@ -76,27 +76,34 @@ def test_at_another_moment(sampled: Warehouse, minutes_before_the_end: float) ->
 
 def test_a_book_goes_from_calm_to_above_to_blind(warehouse: Warehouse) -> None:
     warehouse.dbt("seed")
-    [(moment,)] = warehouse.rows("select now()")
-    watch(warehouse, "stream", 1, ["btc_mxn", "eth_mxn"])
+    watch(warehouse, "stream", 1, ["btc_mxn", "eth_mxn", "usd_mxn"])
 
-    def quote(book: str, seconds_ago: float, bid: int) -> Quote:
-        at = moment - timedelta(seconds=seconds_ago)
-        return Quote(book, at, "stream", Decimal(bid), Decimal(1000))
+    def load(book: str, seconds_ago: float, bid: int) -> datetime:
+        [(moment,)] = warehouse.rows("select now() - %s * interval '1 s'", seconds_ago)
+        market.load(warehouse, [Quote(book, moment, "stream", Decimal(bid), Decimal(1000))])
+        return moment
 
-    market.load(warehouse, [quote("btc_mxn", 3, 999), quote("eth_mxn", 600, 999)])
+    for book, seconds_ago in (("btc_mxn", 700), ("eth_mxn", 600), ("usd_mxn", 700)):
+        load(book, seconds_ago, 999)
     market.build(warehouse)
+    # Not modelled yet, and known all the same.
+    load("btc_mxn", 3, 999)
+    # The alert has ended, as blind, before the book is.
+    load("usd_mxn", 90, 900)
     states = now(warehouse)
     assert {book: row["state"] for book, row in states.items()} == {
-        "btc_mxn": "calm", "eth_mxn": "blind",
+        "btc_mxn": "calm", "eth_mxn": "blind", "usd_mxn": "blind",
     }  # fmt: skip
-    assert list(states) == ["eth_mxn", "btc_mxn"]
-    # Not modelled yet, and known all the same.
-    market.load(warehouse, [quote("btc_mxn", 1, 900)])
+    assert list(states) == ["eth_mxn", "usd_mxn", "btc_mxn"]
+    said = dict(warehouse.rows("select book, said from marts.calm_or_unseen_now(null)"))
+    assert "not seen since" in said["usd_mxn"]
+    assert "nothing above" in said["btc_mxn"]
+    moment = load("btc_mxn", 1, 900)
     row = now(warehouse, "--book", "BTC_MXN")["btc_mxn"]
     assert (row["state"], row["bid"], row["spread"], row["above_pct"]) == (
         "above", "900", "10", "1",
     )  # fmt: skip
-    assert datetime.fromisoformat(row["open_since"]) == moment - timedelta(seconds=1)
+    assert datetime.fromisoformat(row["open_since"]) == moment
     assert (row["last_told_at"], row["muted_until"]) == (None, None)
     assert warehouse.call("loader", "alerts", "mute", "all", "--for", "2h").returncode == 0
     warehouse.rows(
@@ -109,10 +116,10 @@ def test_a_book_goes_from_calm_to_above_to_blind(warehouse: Warehouse) -> None:
     assert datetime.fromisoformat(row["last_told_at"]) == moment
     assert datetime.fromisoformat(row["muted_until"]) > moment + timedelta(hours=1)
     # Crossed, it is seen and nothing to rely on: not calm, though no alert is open any more.
-    market.load(warehouse, [quote("btc_mxn", 0.5, 1010)])
+    load("btc_mxn", 0.5, 1010)
     row = now(warehouse)["btc_mxn"]
     assert (row["state"], row["spread"], row["above_pct"]) == ("blind", "-1", None)
-    market.load(warehouse, [quote("btc_mxn", 0.25, 1000)])
+    load("btc_mxn", 0, 1000)
     assert now(warehouse)["btc_mxn"]["state"] == "calm"
     # Over the same rows, three minutes later.
     [(later,)] = warehouse.rows("select now() + interval '3 minutes'")

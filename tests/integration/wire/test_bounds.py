@@ -163,12 +163,12 @@ def test_a_server_without_tls_is_no_passing_error() -> None:
 # ------------------------------------------------------------------- sizes
 
 
-def answers(body: bytes, **headers: str) -> type[QuietHandler]:
+def answers(body: bytes, status: int = 200, **headers: str) -> type[QuietHandler]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
     class Answering(QuietHandler):
         def do_GET(self) -> None:
-            send(
-                self, 200, body, {name.replace("_", "-"): value for name, value in headers.items()}
-            )
+            send(self, status, body, named)
 
     return Answering
 
@@ -246,9 +246,44 @@ def test_headers_have_bounds(headers: bytes) -> None:
 
     with (
         dripping(answer) as server,
-        pytest.raises(TransientError, match="cannot connect: got more"),
+        pytest.raises(TransientError, match="what came is no HTTP: got more"),
     ):
         session(LAST_RESORT_SECONDS).fetch(server.url)
+
+
+@pytest.mark.parametrize(
+    "came",
+    [
+        b"hello\n",
+        b'{"success": true}',
+        b"HTTP/1.1 2e2 OK\r\n\r\n",
+        b"HTTP/1.1\r\n\r\n",
+        b"HTTP/3 200 OK\r\n\r\n",
+        b"\0" * 100,
+    ],
+)
+def test_what_is_no_http_is_called_so(came: bytes) -> None:
+    def answer(handler: QuietHandler) -> None:
+        handler.rfile.readline()
+        handler.wfile.write(came)
+
+    with dripping(answer) as server, pytest.raises(TransientError) as caught:
+        session(LAST_RESORT_SECONDS).fetch(server.url)
+    assert str(caught.value).startswith("bitso: what came is no HTTP: ")
+    assert "invalid literal" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize(
+    ("status", "error"), [(500, TransientError), (429, TransientError), (401, TerminalError)]
+)
+def test_an_error_is_told_by_its_status_however_long_its_page_is(
+    status: int, error: type[Exception], is_packed: bool
+) -> None:
+    page = b" " * (reply.MAX_BODY_BYTES + 1)
+    headers = {"Content_Encoding": "gzip"} if is_packed else {}
+    with pytest.raises(error, match=f"HTTP {status}"):
+        fetched(answers(gzip.compress(page) if is_packed else page, status, **headers))
 
 
 # --------------------------------------------------------------- redirects
