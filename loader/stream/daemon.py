@@ -138,10 +138,11 @@ class Stream:
         """All books as they are."""
         sampled_at = now.astimezone(UTC).isoformat()
         quiet_for = self._socket.quiet_seconds
+        is_disconnected = self._socket.is_disconnected
         is_throttled = self._rest.is_held_up
         samples, gaps = [], {}
         for name, tracked in self.books.items():
-            if tracked.book is None:
+            if tracked.book is None or is_disconnected:
                 gaps[name] = self._why_not(tracked, is_throttled=is_throttled)
             elif quiet_for > QUIET_SECONDS:
                 gaps[name] = Why("stale", "nothing is heard, not even a keep-alive")

@@ -14,6 +14,8 @@ from typing import NoReturn
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_socket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
+from websockets.protocol import State
 
 from loader.stream.backoff import Backoff, PerMinute
 from loader.stream.frames import (
@@ -36,6 +38,8 @@ SILENT_SECONDS = 60.0
 # After so long a connection counts as healthy, and the next failure as the first.
 HEALTHY_SECONDS = 60.0
 ANSWER_SECONDS = 10.0
+# How often is looked whether the connection is being closed.
+LOOK_SECONDS = 1.0
 # For all of a handshake, its redirects included; websockets bounds what it may send.
 HANDSHAKE_SECONDS = 10.0
 # Thousands of orders in one frame. As JSON of nothing but brackets it takes 25 times as much.
@@ -88,8 +92,12 @@ class FrameSocket:
 
     @property
     def is_disconnected(self) -> bool:
-        """Whether there is no connection, and not only not yet."""
-        return self._socket is None and self._has_tried
+        """Whether there is no connection, and not only not yet.
+
+        One that either end has closed may still be there, and brings nothing any more.
+        """
+        socket = self._socket
+        return self._has_tried and (socket is None or socket.state is not State.OPEN)
 
     @property
     def quiet_seconds(self) -> float:
@@ -149,7 +157,7 @@ class FrameSocket:
         except _LeaveError as error:
             return str(error)
         except ConnectionClosed as error:
-            return f"the connection was closed: {_closed(error)}"
+            return _why_closed(error.rcvd, error.sent)
         except Exception as error:  # noqa: BLE001 - the next connection may be better
             return told(error)
         return "the connection was closed"
@@ -177,7 +185,7 @@ class FrameSocket:
     async def _converse(self, socket: ClientConnection) -> None:
         works = {
             asyncio.create_task(work)
-            for work in (self._hear(socket), self._subscribe(socket), self._watch())
+            for work in (self._hear(socket), self._subscribe(socket), self._watch(socket))
         }
         try:
             ended, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
@@ -196,13 +204,18 @@ class FrameSocket:
                     await socket.send(subscription(tracked.name))
             await self._clock.pause(ANSWER_SECONDS)
 
-    async def _watch(self) -> NoReturn:
+    async def _watch(self, socket: ClientConnection) -> NoReturn:
         while True:
+            if socket.state is not State.OPEN:
+                # The library waits for the other end to hang up, which it may never do.
+                raise _LeaveError(
+                    _why_closed(socket.protocol.close_rcvd, socket.protocol.close_sent)
+                )
             # In this order the sum is exactly where the last pause ended: no rest is left of it.
             left = self._heard_at + SILENT_SECONDS - self._clock.monotonic()
             if left <= 0:
                 raise _LeaveError(f"nothing was heard for {SILENT_SECONDS:.0f} s")
-            await self._clock.pause(left)
+            await self._clock.pause(min(left, LOOK_SECONDS))
 
     async def _hear(self, socket: ClientConnection) -> None:
         async for message in socket:
@@ -261,8 +274,10 @@ class FrameSocket:
             self._on_lost(tracked)
 
 
-def _closed(error: ConnectionClosed) -> str:
+def _why_closed(theirs: Close | None, ours: Close | None) -> str:
     """1011 is the exchange's own error, or its answer to a request without a book."""
-    if error.rcvd is None:
-        return "without a word"
-    return f"{error.rcvd.code} {shown_text(error.rcvd.reason)}".rstrip()
+    if theirs:
+        return f"the connection was closed: {theirs.code} {shown_text(theirs.reason)}".rstrip()
+    if ours:
+        return f"what came is no WebSocket: {ours.code} {shown_text(ours.reason)}".rstrip()
+    return "the connection was closed: without a word"

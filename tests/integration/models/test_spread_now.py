@@ -79,6 +79,7 @@ def test_a_book_goes_from_calm_to_above_to_blind(warehouse: Warehouse) -> None:
     watch(warehouse, "stream", 1, ["btc_mxn", "eth_mxn", "usd_mxn"])
 
     def load(book: str, seconds_ago: float, bid: int) -> datetime:
+        moment: datetime
         [(moment,)] = warehouse.rows("select now() - %s * interval '1 s'", seconds_ago)
         market.load(warehouse, [Quote(book, moment, "stream", Decimal(bid), Decimal(1000))])
         return moment

@@ -3,10 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import psutil
 import pytest
+from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
 
 from loader.stream import socket as sockets
 from loader.stream.backoff import TOLD_EACH
@@ -117,6 +121,37 @@ ANSWERS: dict[str, Answer] = {
 }  # fmt: skip
 
 
+@asynccontextmanager
+async def connecting(
+    answer: Answer, clock: PausesOnly, *, is_subscribed: bool = False
+) -> AsyncIterator[tuple[FrameSocket, asyncio.Task[NoReturn]]]:
+    """A socket at work against a server of such answers."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(reader, writer)
+        except (OSError, EOFError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    tracked = TrackedBook("btc_mxn", 1)
+    tracked.is_subscribed = is_subscribed
+    socket = FrameSocket(
+        f"ws://127.0.0.1:{port}", {"btc_mxn": tracked}, clock,  # type: ignore[arg-type]
+        on_change=lambda _: None, on_lost=lambda _: None, on_end=lambda: None,
+    )  # fmt: skip
+    running = asyncio.create_task(socket.run())
+    try:
+        yield socket, running
+    finally:
+        running.cancel()
+        server.close()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whatever_answers_is_told_once_and_tried_again(
     name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -126,31 +161,12 @@ def test_whatever_answers_is_told_once_and_tried_again(
     caplog.set_level(logging.DEBUG, "loader")
 
     async def live() -> None:
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                await ANSWERS[name](reader, writer)
-            except (OSError, EOFError):
-                pass
-            finally:
-                writer.transport.abort()
-
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        socket = FrameSocket(
-            f"ws://127.0.0.1:{port}", {"btc_mxn": TrackedBook("btc_mxn", 1)}, clock,  # type: ignore[arg-type]
-            on_change=lambda _: None, on_lost=lambda _: None, on_end=lambda: None,
-        )  # fmt: skip
-        running = asyncio.create_task(socket.run())
-        try:
+        async with connecting(ANSWERS[name], clock) as (socket, running):
             await wait_on_loop(
                 lambda: running.done() or len(clock.pauses) >= TRIES, "so many attempts"
             )
             assert not running.done()
             assert socket.is_disconnected
-        finally:
-            running.cancel()
-            server.close()
-            await asyncio.gather(running, return_exceptions=True)
 
     memory, begun = psutil.Process().memory_info().rss, time.process_time()
     asyncio.run(live())
@@ -163,3 +179,54 @@ def test_whatever_answers_is_told_once_and_tried_again(
     assert "a fault of this program" not in told
     # Half of each is left to chance.
     assert clock.pauses[TRIES - 1] > 2 * clock.pauses[0]
+
+
+# What ends a conversation by the protocol, RFC 6455: nothing comes after it.
+ENDS = {
+    "a close": Frame(Opcode.CLOSE, b"\x03\xf3sorry").serialize(mask=False),
+    "a close without a word": Frame(Opcode.CLOSE, b"").serialize(mask=False),
+    "a reserved opcode": b"\x83\x01x",
+    "a reserved bit": b"\xc1\x01x",
+    "a mask": Frame(Opcode.TEXT, b"x").serialize(mask=True),
+    "the rest of nothing": b"\x80\x01x",
+    "a ping in parts": b"\x09\x01x",
+    "a long ping": b"\x89\x7e\x00\x7e" + b"x" * 126,
+    "no UTF-8": b"\x81\x01\xff",
+    "a frame that is too long": b"\x81\x7f" + (sockets.LONGEST_FRAME_BYTES + 1).to_bytes(8, "big"),
+    "a length that is none": b"\x81\x7f" + b"\xff" * 8,
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_a_conversation_that_is_over_is_left_though_nobody_hangs_up(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "loader")
+    connections = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        asked = await reader.readuntil(b"\r\n\r\n")
+        [key] = [
+            line[19:] for line in asked.splitlines() if line.startswith(b"Sec-WebSocket-Key: ")
+        ]
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_key(key.decode()).encode() + b"\r\n\r\n"
+        )
+        connections += 1
+        writer.write(ENDS[name])
+        while await reader.read(1000):
+            pass
+
+    async def live() -> None:
+        # What is sent would find out by itself that the conversation is over.
+        async with connecting(answer, PausesOnly(), is_subscribed=True) as (socket, running):
+            await wait_on_loop(lambda: running.done() or connections > 0, "a connection")
+            # The books are not seen any more, long before it is given up.
+            await wait_on_loop(lambda: running.done() or socket.is_disconnected, "its end")
+            await wait_on_loop(lambda: running.done() or connections > 1, "another connection")
+            assert not running.done()
+
+    asyncio.run(live())
+    assert len({one.getMessage() for one in caplog.records if one.name.startswith("loader")}) == 1
