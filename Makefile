@@ -101,7 +101,7 @@ coverage: .venv/dev.stamp ## Lines and branches that the tests reach, child proc
 		'count: what only such a one ran is among the missing.'
 	@exit $$(cat .coverage/exit)
 
-up: ## Bring the whole stack up in Docker: http://localhost:3000; SIMULATED=1: no network needed
+up: ## Bring the whole stack up in Docker: http://localhost:8080; SIMULATED=1: no network needed
 	@SIMULATED=$(SIMULATED) bash scheduler/stack.sh up
 
 down: ## Take the stack down; its data stays

@@ -20,6 +20,8 @@ _COLOURS = ["#4a86c5", "#d9720f", "#4a9a45", "#a66fb0", "#2f9aa0", "#b08a2e"]
 _WARN = "#d9534f"
 _LEVEL = "#7d838d"
 _FEW_POINTS = 50
+# What is shorter has labels with seconds.
+_SECONDS_TO_TELL = timedelta(minutes=10)
 # The least number of bars that the axis has room for, by their length: a single day would
 # otherwise be one bar as wide as the chart.
 _FEWEST_BARS = {timedelta(days=1): 14, timedelta(hours=1): 12}
@@ -107,20 +109,32 @@ def _x(question: Question, chart: Chart, seen: Glimpse) -> Json:
             "domainMax": {"expr": str(_epoch(last + step))},
         }
         axis["values"] = {"expr": str(_named_buckets(first, last, step))}
+        # There would be one at each value, also where its name is left out for want of room.
+        axis |= {"ticks": False, "labelPadding": 7}
     name = heading(chart.x, question.columns.get(chart.x))
     x["title"], axis["format"] = _time_in_words(name, first, last, is_day=is_day)
+    # Two of the same format would have the same words.
+    axis["tickMinStep"] = _finest(axis["format"]) // timedelta(milliseconds=1)
     return {**x, "axis": axis}
 
 
 def _time_in_words(title: str, first: datetime, last: datetime, *, is_day: bool) -> tuple[str, str]:
     """An axis' title, and the format of its labels: what all times share is said once."""
     zone = "" if is_day else ", UTC"
+    time = "%H:%M" if last - first >= _SECONDS_TO_TELL else "%H:%M:%S"
     if not is_day and first.date() == last.date():
-        return f"{title}, {first:%d %b %Y}{zone}", "%H:%M"
-    clock = "" if is_day else " %H:%M"
+        return f"{title}, {first:%d %b %Y}{zone}", time
+    clock = "" if is_day else f" {time}"
     if first.year == last.year:
         return f"{title}, {first.year}{zone}", f"%d %b{clock}"
     return f"{title}{zone}", f"%d %b %Y{clock}"
+
+
+def _finest(form: str) -> timedelta:
+    """What two labels of a format differ by at least."""
+    if "%S" in form:
+        return timedelta(seconds=1)
+    return timedelta(minutes=1) if "%M" in form else timedelta(days=1)
 
 
 def _named_buckets(first: datetime, last: datetime, step: timedelta) -> list[int]:

@@ -4,9 +4,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-SECRETS=(
-    POSTGRES_PASSWORD LOADER_PASSWORD TRANSFORMER_PASSWORD EXPORTER_PASSWORD METABASE_DB_PASSWORD
-    METABASE_ENCRYPTION_KEY WAREHOUSE_METABASE_PASSWORD WAREHOUSE_METABASE_READER_PASSWORD
+# What the data are made with: a new one would let nobody in.
+KEPT=(
+    POSTGRES_PASSWORD METABASE_ENCRYPTION_KEY WAREHOUSE_METABASE_PASSWORD
+    WAREHOUSE_METABASE_READER_PASSWORD
+)
+# What every `make up` gives to its login or service anew: a lost one is just made again.
+RENEWED=(
+    LOADER_PASSWORD TRANSFORMER_PASSWORD EXPORTER_PASSWORD METABASE_DB_PASSWORD
+    WAREHOUSE_PAGE_PASSWORD
 )
 WAIT_SECONDS=900
 MEMORY_MIB=3500
@@ -27,6 +33,11 @@ compose() {
     docker compose --env-file "$ENV_FILE" -p "$PROJECT" "${FILES[@]}" "$@"
 }
 
+# By the project's name alone, which does without .env.
+containers() {
+    docker compose -p "$PROJECT" ps --quiet "$@" 2> /dev/null
+}
+
 die() {
     echo "stack: $*" >&2
     exit 1
@@ -43,17 +54,21 @@ random() {
     printf '%s7\n' "$(LC_ALL=C tr -dc 'A-Za-z0-9' < /dev/urandom | head -c 28 || true)"
 }
 
-missing_secrets() {
+# Of the names that are given, those without a value.
+missing() {
     local name
-    for name in "${SECRETS[@]}"; do
+    for name; do
         [ -n "$(value "$name")" ] || echo "$name"
     done
 }
 
-# What is in the volume was made with other secrets, and would let nobody in.
+missing_secrets() {
+    missing "${KEPT[@]}" "${RENEWED[@]}"
+}
+
 lost_secrets() {
     local missing
-    missing=$(missing_secrets | tr '\n' ' ')
+    missing=$(missing "${KEPT[@]}" | tr '\n' ' ')
     if [ -n "$missing" ] && docker volume inspect "${PROJECT}_warehouse-data" > /dev/null 2>&1; then
         echo "$ENV_FILE has no ${missing% }, but there is data made with it: bring the old $ENV_FILE back, or give the data up with 'docker volume rm ${PROJECT}_warehouse-data'"
     fi
@@ -115,7 +130,7 @@ env_problems() {
     if [ -n "$(find "$ENV_FILE" \( -perm -040 -o -perm -004 \))" ] && [ -n "$(value POSTGRES_PASSWORD)" ]; then
         echo "$ENV_FILE holds secrets and others may read it: chmod 600 $ENV_FILE"
     fi
-    for name in POSTGRES_PORT METABASE_PORT; do
+    for name in POSTGRES_PORT METABASE_PORT PAGE_PORT; do
         line=$(value "$name")
         if [ -n "$line" ] && ! { [[ $line =~ ^[0-9]{1,5}$ ]] && [ "$line" -ge 1 ] && [ "$line" -le 65535 ]; }; then
             echo "$ENV_FILE: $name is no port: $line"
@@ -163,6 +178,7 @@ problems() {
     env_problems
     port_problem POSTGRES_PORT warehouse 5432
     port_problem METABASE_PORT metabase 3000
+    port_problem PAGE_PORT page 8080
     [ -n "$found" ] || lost_secrets
     if [ -z "$found" ] && [ -z "$(env_problems)" ] && [ -z "$(missing_secrets)" ]; then
         # What it quotes may be a secret.
@@ -173,7 +189,7 @@ problems() {
 
 running_problems() {
     local id
-    for id in $(compose ps --all --quiet 2> /dev/null); do
+    for id in $(containers --all); do
         docker inspect --format \
             '{{index .Config.Labels "com.docker.compose.service"}} {{.State.Status}} {{.State.ExitCode}} {{if .State.Health}}{{.State.Health.Status}}{{end}}' "$id"
     done | awk '
@@ -192,7 +208,7 @@ doctor() {
         echo "$found" >&2
         exit 1
     fi
-    if [ -n "$(compose ps --quiet 2> /dev/null)" ]; then
+    if [ -n "$(containers)" ]; then
         echo "all is well"
     else
         echo "all is well; nothing is running: make up"
@@ -229,8 +245,12 @@ up() {
         sleep 1
     done
     docker logs --tail 1 "$id"
-    found=$(value METABASE_PORT)
     echo
+    found=$(value PAGE_PORT)
+    echo "Live page: http://localhost:${found:-8080}"
+    echo "  account  any name"
+    echo "  password WAREHOUSE_PAGE_PASSWORD in $ENV_FILE"
+    found=$(value METABASE_PORT)
     echo "Metabase:  http://localhost:${found:-3000}"
     echo "  account  $(value WAREHOUSE_METABASE_EMAIL | grep . || echo admin@example.com)"
     echo "  password WAREHOUSE_METABASE_PASSWORD in $ENV_FILE"

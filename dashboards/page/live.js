@@ -1,5 +1,5 @@
 // Brings the tiles, each by itself, and refreshes them where they are.
-import { draw, sort } from "/static/page.js";
+import { draw, remove, sort } from "/static/page.js";
 
 const market = document.getElementById("market");
 const grid = document.querySelector(".grid");
@@ -49,7 +49,8 @@ async function put(inside, text) {
   }
   // A tile may not shrink meanwhile: what lies below it would move.
   inside.style.minHeight = `${inside.offsetHeight}px`;
-  inside.replaceChildren(...next.childNodes);
+  remove(inside);
+  inside.append(...next.childNodes);
   await draw(inside);
   inside.style.minHeight = "";
   inside.querySelector(".body")?.scrollTo(left, top);

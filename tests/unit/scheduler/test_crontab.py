@@ -34,13 +34,14 @@ def test_every_command_is_one_that_the_command_line_takes(entry: Entry) -> None:
     program, *arguments = entry.command.split()
     assert program == "loader"
     command: click.Command = main
-    context = click.Context(main)
+    context = click.Context(main, **main.context_settings)
     while isinstance(command, click.Group):
         name = arguments.pop(0)
         found = command.get_command(context, name)
         assert found, name
         command = found
-    command.make_context("loader", arguments, resilient_parsing=False)
+    # A command keeps its option for help, which it has from its parent.
+    command.make_context("loader", arguments, context, resilient_parsing=False)
 
 
 @named

@@ -21,10 +21,11 @@ DOCKERFILE = (PROJECT_ROOT / "scheduler" / "Dockerfile").read_text()
 SCRIPT = PROJECT_ROOT / "scheduler" / "stack.sh"
 SECRETS = re.findall(r"\$\{([A-Z_]+):\?", (PROJECT_ROOT / "docker-compose.yml").read_text())
 SECRETS = sorted(set(SECRETS))
+PORTS_BY_SERVICE = {"POSTGRES_PORT": "warehouse", "METABASE_PORT": "metabase", "PAGE_PORT": "page"}
 each = pytest.mark.parametrize("name", SERVICES)
 
 # Of the machine outside, or said by the stack itself under another name.
-NOT_PASSED_ON = {"home", "stream_spool_dir", "question_timeout_seconds"}
+NOT_PASSED_ON = {"home", "stream_spool_dir"}
 OUTSIDE = {"WAREHOUSE_DBT_USER", "WAREHOUSE_DBT_PASSWORD"}
 
 
@@ -68,6 +69,7 @@ def test_who_waits_for_whom() -> None:
         "scheduler": {"migrate": done},
         "stream": {"migrate": done},
         "alerts": {"scheduler": healthy},
+        "page": {"scheduler": healthy},
         "metabase": {"migrate": done},
         "provision": {"metabase": healthy, "scheduler": healthy},
     }
@@ -99,7 +101,7 @@ def test_the_simulation_replaces_nothing_but_what_is_outside() -> None:
     assert outside <= set(simulated["scheduler"]["environment"])
     for variable, value in simulated["scheduler"]["environment"].items():
         assert "//" not in value or re.search("//(exchange|webhook):", value), variable
-    assert set(SERVICES) - set(simulated) == {"warehouse", "migrate", "provision"}
+    assert set(SERVICES) - set(simulated) == {"warehouse", "migrate", "page", "provision"}
 
 
 def test_the_image_is_built_of_the_lock_and_holds_no_more_than_it_needs() -> None:
@@ -118,12 +120,35 @@ def test_the_example_of_an_env_names_what_there_is() -> None:
     names = set(re.findall(r"^# ([A-Z_]+)=", text, re.MULTILINE))
     secrets = set(SECRETS)
     settings = {f"WAREHOUSE_{name.upper()}" for name in Settings.model_fields}
-    stack = {"POSTGRES_PORT", "METABASE_PORT", "METABASE_VERSION", "INBOX"}
+    stack = {*PORTS_BY_SERVICE, "METABASE_VERSION", "INBOX"}
     assert secrets | stack <= names
     assert names <= secrets | stack | settings
-    written = re.search(r"^SECRETS=\((.*?)\)", SCRIPT.read_text(), re.DOTALL | re.MULTILINE)
-    assert written
-    assert set(written[1].split()) == secrets
+    kept, renewed = written("KEPT"), written("RENEWED")
+    assert set(kept + renewed) == secrets
+    assert len(kept + renewed) == len(secrets)
+
+
+def written(name: str) -> list[str]:
+    """The secrets that one of the script's two lists names."""
+    found = re.search(rf"^{name}=\((.*?)\)", SCRIPT.read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1].split()
+
+
+def test_the_page_reads_as_the_reader_and_asks_for_a_password() -> None:
+    page = SERVICES["page"]
+    assert page["environment"]["WAREHOUSE_USER"] == Settings().metabase_reader_user
+    made = SERVICES["migrate"]["environment"]["WAREHOUSE_LOGIN_METABASE_READER_PASSWORD"]
+    assert page["environment"]["WAREHOUSE_PASSWORD"] == made
+    assert "WAREHOUSE_PAGE_PASSWORD" in page["environment"]
+
+
+def test_messages_link_to_where_the_page_is() -> None:
+    [port] = SERVICES["page"]["ports"]
+    published = port.split(":", 1)[1].rsplit(":", 1)[0]
+    for name in ("page", "alerts"):
+        url = SERVICES[name]["environment"]["WAREHOUSE_PAGE_URL"]
+        assert url == f"${{WAREHOUSE_PAGE_URL:-http://localhost:{published}}}"
 
 
 # ------------------------------------------------------------------- doctor
@@ -173,7 +198,13 @@ def doctor(
     return done.stderr.replace(str(file), ".env").splitlines()
 
 
-PORTS = f"POSTGRES_PORT={free_port()}\nMETABASE_PORT={free_port()}\n"
+PORTS = "".join(f"{name}={free_port()}\n" for name in PORTS_BY_SERVICE)
+FIRST = len(PORTS_BY_SERVICE) + 1
+
+
+def test_every_published_port_is_one_of_those_that_are_checked() -> None:
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    assert published == set(PORTS_BY_SERVICE.values())
 
 
 def test_what_compose_says_is_told_without_what_it_quotes(tmp_path: Path) -> None:
@@ -217,6 +248,17 @@ def test_secrets_that_were_lost_are_not_made_anew(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "bin")
 
 
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_that_no_data_were_made_with_is_just_made(tmp_path: Path, name: str) -> None:
+    """As an .env of an older version lacks it."""
+    env = PORTS + f"INBOX={tmp_path}\n"
+    env += "".join(f"{each}=x\n" for each in SECRETS if each != name)
+    [line] = doctor(tmp_path, env, {**FINE, "volume": "true"}, "up")
+    made = re.search(rf"^{name}=\w{{29}}$", (tmp_path / "env").read_text(), re.MULTILINE)
+    assert bool(made) == (name in written("RENEWED"))
+    assert ("it did not come up" if made else f".env has no {name}, but there is data") in line
+
+
 def test_all_is_well(tmp_path: Path) -> None:
     assert doctor(tmp_path, PORTS + "# a comment\n\nWAREHOUSE_BOOKS='btc_mxn'\n", FINE) == []
 
@@ -245,11 +287,11 @@ def test_a_docker_that_will_not_do(
 @pytest.mark.parametrize(
     ("env", "said"),
     [
-        ("WAREHOUSE_BOOKS btc_mxn\n", ".env, line 3: is not NAME=value"),
-        ("a-b=c\n", ".env, line 3: is not NAME=value"),
-        ("A=1\nB=2\nA=3\n", ".env, line 5: A stands twice"),
-        ("A=1\r\n", ".env, line 3: ends with a carriage return"),
-        ("A='1\n", ".env, line 3: A begins with a quote that does not end"),
+        ("WAREHOUSE_BOOKS btc_mxn\n", f".env, line {FIRST}: is not NAME=value"),
+        ("a-b=c\n", f".env, line {FIRST}: is not NAME=value"),
+        ("A=1\nB=2\nA=3\n", f".env, line {FIRST + 2}: A stands twice"),
+        ("A=1\r\n", f".env, line {FIRST}: ends with a carriage return"),
+        ("A='1\n", f".env, line {FIRST}: A begins with a quote that does not end"),
     ],
 )
 def test_an_env_that_is_broken(tmp_path: Path, env: str, said: str) -> None:
@@ -257,18 +299,21 @@ def test_an_env_that_is_broken(tmp_path: Path, env: str, said: str) -> None:
     assert line.startswith(said)
 
 
+@pytest.mark.parametrize("name", PORTS_BY_SERVICE)
 @pytest.mark.parametrize("port", ["http", "0", "70000", "-1"])
-def test_a_port_that_is_none(tmp_path: Path, port: str) -> None:
-    [line] = doctor(tmp_path, PORTS.replace("METABASE_PORT=", f"METABASE_PORT={port} #"), FINE)
-    assert line.startswith(".env: METABASE_PORT is no port: ")
+def test_a_port_that_is_none(tmp_path: Path, name: str, port: str) -> None:
+    [line] = doctor(tmp_path, PORTS.replace(f"{name}=", f"{name}={port} #"), FINE)
+    assert line.startswith(f".env: {name} is no port: ")
 
 
-def test_a_port_that_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "service"), PORTS_BY_SERVICE.items())
+def test_a_port_that_is_taken(tmp_path: Path, name: str, service: str) -> None:
+    assert [line.split(":")[1] for line in SERVICES[service]["ports"]] == [f"${{{name}"]
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        env = re.sub(r"METABASE_PORT=\d+", f"METABASE_PORT={port}", PORTS)
+        env = re.sub(rf"{name}=\d+", f"{name}={port}", PORTS)
         [line] = doctor(tmp_path, env, FINE)
-    assert line.startswith(f"port {port} is taken by another program: put METABASE_PORT=... with")
+    assert line.startswith(f"port {port} is taken by another program: put {name}=... with")
 
 
 def test_an_env_that_others_may_read(tmp_path: Path) -> None:

@@ -2,102 +2,22 @@
 
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
-from playwright.sync_api import Locator, Page, Playwright, sync_playwright
+from playwright.sync_api import Page
 
 from dashboards.definitions import load_dashboards
 from dashboards.questions import load_questions, tables_of
 from dashboards.serve.app import CONNECTIONS
 from loader.warehouse.postgres.connection import connect
+from tests.integration.dashboards.serve.conftest import Visit, labels, overlaps
 from tests.waiting import wait_for
 
-SIZES = {"wide": (1400, 900), "narrow": (390, 844)}
 # Of rows that look alike a few are enough to look at.
 ALIKE = '[["tbody tr:nth-child(n + 4)"]]'
-SHOWN = "article:not([data-shown]):not([data-failed])"
-
-
-@dataclass
-class Visit:
-    """A page, and whatever went wrong in it."""
-
-    size: str
-    page: Page
-    address: str
-    troubles: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        """Go there, and wait until every tile has come."""
-        self.page.goto(f"{self.address}{path}")
-        self.settle()
-
-    def settle(self) -> None:
-        """Wait until every tile is there."""
-        self.page.wait_for_selector(SHOWN, state="detached")
-
-    def filter(self, name: str) -> Locator:
-        """The field of a filter."""
-        return self.page.locator(f"form [name={name}]")
-
-    @property
-    def path(self) -> str:
-        """Where it is."""
-        return self.page.url.removeprefix(self.address)
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Playwright]:
-    """What starts browsers."""
-    with sync_playwright() as playwright:
-        yield playwright
-
-
-@pytest.fixture(params=SIZES)
-def visit(
-    request: pytest.FixtureRequest, playwright: Playwright, chromium: str, address: str
-) -> Iterator[Visit]:
-    """A page in a browser of its own, which ends with all that it started.
-
-    At the end nothing has gone wrong in it.
-    """
-    width, height = SIZES[request.param]
-    browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-    page = browser.new_page(
-        viewport={"width": width, "height": height}, timezone_id="America/Mexico_City"
-    )
-    visit = Visit(request.param, page, address)
-    page.on("console", lambda message: visit.troubles.append(message.text))
-    page.on("pageerror", lambda error: visit.troubles.append(str(error)))
-    yield visit
-    page.goto("about:blank")
-    browser.close()
-    assert visit.troubles == []
-
-
-def overlaps(page: Page) -> list[str]:
-    """Tiles and headings that lie on each other, or stick out of the page."""
-    found: list[str] = page.evaluate(
-        """() => {
-            const boxes = [...document.querySelectorAll(".grid > *")].map(
-                (each) => [each.id, each.getBoundingClientRect()]);
-            const out = [];
-            boxes.forEach(([id, a], n) => {
-                if (a.left < 0 || a.right > innerWidth + 1) out.push(`${id} sticks out`);
-                for (const [other, b] of boxes.slice(0, n))
-                    if (a.left < b.right - 1 && b.left < a.right - 1
-                        && a.top < b.bottom - 1 && b.top < a.bottom - 1)
-                        out.push(`${id} lies on ${other}`);
-            });
-            return out;
-        }"""
-    )
-    return found
 
 
 @pytest.mark.parametrize("name", load_dashboards())
@@ -116,10 +36,9 @@ def test_every_tile_comes_and_nothing_is_wrong_with_the_page(visit: Visit, name:
         assert inner
         assert outer
         assert inner["width"] <= outer["width"] + 1
-        for axis in chart.locator(".role-axis-label").all():
-            labels = list(axis.locator("text:not([opacity='0'])").all_text_contents())
-            assert labels
-            assert len(set(labels)) == len(labels)
+    for words in labels(page):
+        assert words
+        assert len(set(words)) == len(words)
     assert violations(page, resultTypes=["violations"]) == []
     page.emulate_media(color_scheme="dark")
     scheme = "document.documentElement.style.colorScheme"
