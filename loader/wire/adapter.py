@@ -1,6 +1,5 @@
 """Connections that end with the allowance, or the bytes, of the exchange that goes over them."""
 
-import http.client
 import io
 import socket
 from typing import Any
@@ -10,6 +9,7 @@ from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.warehouse.allowance import end_if_over, goes_over
+from loader.wire.interim import FinalReply
 from loader.wire.reply import MAX_BODY_BYTES, TooLargeError
 
 # Of one exchange: headers, the frames of chunks, whatever comes before and after the body.
@@ -70,7 +70,7 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedStream(self._socket.makefile("rb", buffering=0)))
 
 
-class _Reply(http.client.HTTPResponse):
+class _Reply(FinalReply):
     def __init__(self, connected: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(_BoundedSocket(connected), *arguments, **options)  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
-from loader.warehouse.postgres.failures import state_of, waiting_helps
+from loader.warehouse.postgres.failures import connecting, state_of, waiting_helps
 from loader.warehouse.postgres.pooler import mixes_sessions
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
 from loader.warehouse.redaction import PASSWORDS
@@ -123,19 +123,20 @@ def connect(role: Role | None = None, where: Endpoint | None = None) -> Connecti
 def open_connection(where: Endpoint) -> Connection:
     """Open one, with the user's own rights and settings; raises what psycopg2 raises."""
     PASSWORDS.remember("Postgres", [where.password])
-    connection = psycopg2.connect(
-        host=where.host,
-        port=where.port,
-        user=where.user,
-        password=where.password,
-        dbname=where.db,
-        application_name="bitso-warehouse",
-        connect_timeout=CONNECT_SECONDS,
-        keepalives_idle=30,
-        keepalives_interval=10,
-        keepalives_count=3,
-        client_encoding=ENCODING,
-    )
+    with connecting():
+        connection = psycopg2.connect(
+            host=where.host,
+            port=where.port,
+            user=where.user,
+            password=where.password,
+            dbname=where.db,
+            application_name="bitso-warehouse",
+            connect_timeout=CONNECT_SECONDS,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            client_encoding=ENCODING,
+        )
     connection.set_session(isolation_level=ISOLATION)
     return connection
 

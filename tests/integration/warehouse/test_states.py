@@ -292,6 +292,35 @@ def test_who_is_not_let_in_is_told_whether_to_wait(
     assert "\n" not in str(info.value)
 
 
+# What libpq reads from the environment, and refuses by itself or has the server refuse.
+ODD_ENVIRONMENTS = {
+    **{name: "weird" for name in (
+        "PGSSLMODE", "PGSERVICE", "PGCHANNELBINDING", "PGGSSENCMODE", "PGTARGETSESSIONATTRS",
+        "PGREQUIREAUTH", "PGSSLMINPROTOCOLVERSION", "PGSSLCERTMODE", "PGLOADBALANCEHOSTS",
+        "PGHOSTADDR", "PGOPTIONS", "PGTZ", "PGDATESTYLE",
+    )},
+    "PGSSLMAXPROTOCOLVERSION": "TLSv1", "PGSSLNEGOTIATION": "direct",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_ENVIRONMENTS)
+def test_what_the_environment_tells_libpq_wrong_does_not_pass(
+    tried: Warehouse, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, ODD_ENVIRONMENTS[name])
+    tried.activate()
+    with pytest.raises(TerminalError, match=r"^cannot connect to .* as ") as info:
+        connect()
+    assert "\n" not in str(info.value)
+
+
+def test_each_command_and_dbt_say_so(tried: Warehouse) -> None:
+    for command in (("loader", "status"), ("loader", "init"), ("dashboards", "ask", "books")):
+        done = tried.call(*command, PGSSLMODE="weird")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert 'invalid sslmode value: "weird" (told by the environment: PG' in done.stderr
+
+
 @pytest.fixture
 def small_disk(server: Server, warehouse: Warehouse, tmp_path: Path) -> Iterator[Warehouse]:
     """A warehouse whose new tables are on a disk of 2 MiB."""
