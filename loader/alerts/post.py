@@ -119,8 +119,8 @@ def main() -> None:
     logger.propagate = False
     departure = _Departure(answers)
     # Of what plugins send with.
-    requests.sessions.HTTPAdapter = _Adapter  # type: ignore[misc]
-    http.client.HTTPConnection.response_class = FinalReply  # type: ignore[misc]
+    requests.sessions.HTTPAdapter = _Adapter
+    http.client.HTTPConnection.response_class = FinalReply
     _bound_memory()
     for line in sys.stdin:
         order = json.loads(line)

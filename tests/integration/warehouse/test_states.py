@@ -294,11 +294,11 @@ def test_who_is_not_let_in_is_told_whether_to_wait(
 
 # What libpq reads from the environment, and refuses by itself or has the server refuse.
 ODD_ENVIRONMENTS = {
-    **{name: "weird" for name in (
+    **dict.fromkeys((
         "PGSSLMODE", "PGSERVICE", "PGCHANNELBINDING", "PGGSSENCMODE", "PGTARGETSESSIONATTRS",
         "PGREQUIREAUTH", "PGSSLMINPROTOCOLVERSION", "PGSSLCERTMODE", "PGLOADBALANCEHOSTS",
         "PGHOSTADDR", "PGOPTIONS", "PGTZ", "PGDATESTYLE",
-    )},
+    ), "weird"),
     "PGSSLMAXPROTOCOLVERSION": "TLSv1", "PGSSLNEGOTIATION": "direct",
 }  # fmt: skip
 
