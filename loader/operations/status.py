@@ -19,6 +19,7 @@ from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.ledger.runs import exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
+from loader.warehouse.text import counted
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -166,7 +167,9 @@ def _undelivered(connection: Connection) -> str | None:
             "not delivered yet": deliveries.undelivered(cursor),
             "of the last 24 hours given up": deliveries.given_up(cursor),
         }
-    problems = [f"{count} messages {what}: {why}" for what, (count, why) in told.items() if count]
+    problems = [
+        f"{counted(count, 'message')} {what}: {why}" for what, (count, why) in told.items() if count
+    ]
     return "; ".join(problems) or None
 
 

@@ -250,7 +250,7 @@ def test_what_was_never_in_quarantine_is_said_and_the_rest_is_loaded(
         assert done.stdout.startswith(f"{loads} rows loaded, ")
         assert done.returncode == 2
         [line] = done.stderr.splitlines()
-        assert line.startswith("loader: 25 rows of the file were never in this quarantine")
+        assert line.startswith("loader: 25 rows of the file never stood in this quarantine")
         assert line.endswith("quarantine_id 70, " + ", ".join(map(str, range(71, 90))) + ", ...")
     edited.write_text("\n".join(["raw,quarantine_id", rows[0]]))
     assert warehouse.call("loader", "quarantine", "redrive", edited).returncode == 0

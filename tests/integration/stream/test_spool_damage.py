@@ -139,7 +139,7 @@ def test_damaged_lines_become_gaps_and_the_next_ones_go_on(
     assert sum(reason.startswith("2 lines") for reason, _ in told) > len(damaged) // 10
     assert any("longer than any second" in reason for reason, _ in told)
     assert warehouse.rows("select detail from ops.gaps limit 1") == [
-        ("1 observations dropped: lines of the spool could not be taken",)
+        ("1 observation dropped: lines of the spool could not be taken",)
     ]
     assert warehouse.call("loader", "quarantine", "redrive").returncode == 0
 

@@ -140,7 +140,7 @@ def test_a_value_that_is_none_is_a_bad_row(
 ) -> None:
     with pytest.raises(RefusedError) as refused:
         read(write(tmp_path, **{column: values}))
-    assert "none of its 1 rows can be read: row 1: " in str(refused.value)
+    assert "none of its 1 row can be read: row 1: " in str(refused.value)
     assert reason in str(refused.value)
     assert str(refused.value).isprintable()
 
