@@ -217,8 +217,15 @@ def test_a_channel_is_given_up_after_a_while(
     assert (said_of_alerts(alerts, **where) or "").startswith(
         "1 message of the last 24 hours given up: "
     )
+    told = alerts.call("loader", "status", "alerts", **where).stdout
+    assert "look into the receiver" in told
+    assert "`dashboards ask alert-delivery`" in told
+    assert "none to look at" not in told
     alerts.rows("update ops.alert_deliveries set started_at = now() - interval '25 hours'")
     assert said_of_alerts(alerts, **where) is None
+    told = alerts.call("loader", "status", "alerts", **where).stdout
+    assert "look into the receiver" not in told
+    assert told.endswith("1 of 1 jobs fresh, none to look at\n")
 
 
 def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
