@@ -13,8 +13,8 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from loader.warehouse.postgres.connection import prepare
-from loader.warehouse.postgres.failures import connecting, state_of
+from loader.warehouse.postgres.connection import connecting, prepare
+from loader.warehouse.postgres.failures import state_of
 
 _STATE = re.compile(r" \[([0-9A-Z]{5})\]$")
 

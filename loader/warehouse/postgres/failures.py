@@ -3,9 +3,6 @@
 Sorted by SQLSTATE, whose classes are listed in PostgreSQL's documentation, appendix A.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator
 from typing import Literal
 
 import psycopg2
@@ -29,10 +26,6 @@ _NO_ENTRY = (
     "not permitted to log in", "no such", "SSL was required", "does not support SSL", "certificate",
     "unsupported startup parameter", 'parameter "', "command-line argument",
 )  # fmt: skip
-# What libpq says once it has asked a server, or for its address. Before that it refuses what the
-# environment tells it (PGSSLMODE, PGSERVICE and their like), each in words of its own.
-_ASKED = ("connection to server ", "could not translate host name ", "timeout expired")
-_NO_ROOM_HERE = "out of memory"
 _INVALID_AUTHORIZATION, _CONNECTION_FAILURE, _DATA_EXCEPTION = "28000", "08006", "22000"
 
 _INIT_FIRST = "run `loader init` and `dbt build` first"
@@ -48,19 +41,6 @@ _WHAT_TO_DO = {
 
 class NeverAskedError(psycopg2.OperationalError):
     """A connection that libpq did not begin, because of what the environment tells it."""
-
-
-@contextlib.contextmanager
-def connecting() -> Iterator[None]:
-    """Open a connection in here: raises NeverAskedError where no server was asked for one."""
-    try:
-        yield
-    except psycopg2.OperationalError as error:
-        said = str(error).strip()
-        if error.pgcode or said.startswith((*_ASKED, _NO_ROOM_HERE)):
-            raise
-        told = ", ".join(sorted(name for name in os.environ if name.startswith("PG")))
-        raise NeverAskedError(f"{said} (told by the environment: {told or 'nothing'})") from None
 
 
 def state_of(error: psycopg2.Error) -> str:
