@@ -320,7 +320,7 @@ def test_what_the_environment_tells_libpq_wrong_does_not_pass(
         assert "\n" not in str(info.value)
 
 
-def test_each_command_and_dbt_say_so(tried: Warehouse) -> None:
+def test_each_command_says_so(tried: Warehouse) -> None:
     for command in (("loader", "status"), ("loader", "init"), ("dashboards", "ask", "books")):
         done = tried.call(*command, PGSSLMODE="weird")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
