@@ -291,8 +291,10 @@ def _command(question: "Question") -> click.Command:
 
 
 def _tell_left_out(written: "Written") -> None:
+    from loader.warehouse.text import counted
+
     if written.left_out:
-        click.echo(f"the first {written.rows:,} rows; {written.left_out:,} more", err=True)
+        click.echo(f"the first {counted(written.rows, 'row')}; {written.left_out:,} more", err=True)
 
 
 def _option(name: str, parameter: "Parameter") -> click.Option:

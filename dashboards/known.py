@@ -16,7 +16,7 @@ from psycopg2.extensions import cursor as Cursor
 from dashboards.parameters import KnownNames, Value
 from dashboards.questions import DataSource, Question
 from loader.warehouse.errors import UsageError
-from loader.warehouse.text import age, nearest
+from loader.warehouse.text import age, counted, nearest
 
 # Those that are not seen come first.
 _BOOKS_SAID = 5
@@ -122,7 +122,7 @@ def calm_or_unseen(
     said = [words for words, _ in books[:_BOOKS_SAID]]
     if rest := books[_BOOKS_SAID:]:
         unseen = sum(is_unseen for _, is_unseen in rest)
-        said.append(f"{len(rest)} books more, {unseen} of them not seen")
+        said.append(f"{counted(len(rest), 'book')} more, {unseen} of them not seen")
     return "; ".join(said) or "no book is watched"
 
 

@@ -19,6 +19,7 @@ from dashboards.parameters import Value
 from dashboards.questions import Question
 from dashboards.vega import is_drawable, specification
 from loader.warehouse.postgres.failures import database_error
+from loader.warehouse.text import counted
 
 # Metabase draws as many rows, and nobody reads more.
 CHART_ROWS = 2000
@@ -155,7 +156,7 @@ def _shown(tile: Tile, question: Question, asked: str, sql: str, seen: Glimpse) 
         question=question,
         asked=asked,
         sql=sql,
-        note=f"The {'latest' if tile.latest_first else 'first'} {shown:,} rows of more"
+        note=f"The {'latest' if tile.latest_first else 'first'} {counted(shown, 'row')} of more"
         if seen.has_more
         else None,
         empty=tile.empty or Panel.empty,

@@ -82,6 +82,8 @@ WAYS: dict[str, Way] = {
     "drips headers": _drips(OK, b"X: y\r\n"),
     "goes on to say continue": _drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "says continue without a pause": _pours(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "goes on to say hints": _drips(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "says hints without a pause": _pours(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "drips headers of a continue": _drips(b"HTTP/1.1 100 Continue\r\nX: "),
     "drips its body": _drips(OK + b"Content-Length: 1000000\r\n\r\n"),
     "drips a body without length": _drips(OK + b"\r\n"),

@@ -1,5 +1,5 @@
--- Of the last ten minutes that are over in which somebody was to watch the book,
--- if that is not so long ago that it says nothing of now.
+-- Of the last ten minutes that are over in which somebody was to watch the
+-- book, if that is not so long ago that it says nothing of now.
 select
     window_start as since,
     '10 minutes' as span,

@@ -28,6 +28,7 @@ from loader.warehouse.ledger import deliveries
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
 from loader.warehouse.signals import end_if_told
+from loader.warehouse.text import counted
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Outbox:
         ids = [each for work in mine for each in work.delivery_ids]
         found = deliveries.recover(connection, ids, self._limits.give_up)
         if found:
-            log.warning("%d messages may have been sent by a sender that died", found)
+            log.warning("%s, perhaps sent by a sender that died", counted(found, "message"))
 
     def queue(self, notices: Iterable[Notice]) -> None:
         """What is due now, in the place of what was due before."""

@@ -2,10 +2,13 @@
 
 A message is a line of JSON on stdin, its outcome one on stdout. Before that a line `left` says
 that from here on nobody can know whether the message arrived, until there is an answer. When an
-exchange takes longer than it may, SIGALRM ends the process: no library can hold that up.
+exchange takes longer than it may, SIGALRM ends the process: no library can hold that up. The answer
+is the status: a body that has no end says nothing against it.
 """
 
 import contextlib
+import http.client
+import io
 import json
 import logging
 import os
@@ -13,16 +16,22 @@ import re
 import resource
 import signal
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import apprise
 import psutil
 import requests
 from apprise.conversion import convert_between
 
-# A reply that is larger than this ends in a MemoryError, here and nowhere else.
+from loader.wire.interim import FinalReply
+
+# What takes more than this ends in a MemoryError, here and nowhere else.
 MEMORY_BYTES = 64 << 20
+# Of a body no more is read, nor after this share of the time.
+BODY_BYTES = 1 << 20
+BODY_SHARE = 0.8
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 # Plain webhooks: whoever wrote the receiver decides what it reads, so it gets our facts too.
 _WEBHOOKS = {"json", "xml", "form"}
@@ -68,6 +77,37 @@ class _Departure:
         self._answers.flush()
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Reads as much of a body as there is, and may be: once a status is here, that is enough."""
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """The answer, with its body read."""
+        response = super().build_response(req, resp)
+        response.raw = io.BytesIO(_start_of_body(resp))
+        return response
+
+
+def _start_of_body(reply: Any) -> bytes:
+    body, began = io.BytesIO(), time.monotonic()
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    # What is left of the time is for what the plugin does with the answer.
+    signal.signal(signal.SIGALRM, _stop)
+    signal.setitimer(signal.ITIMER_REAL, left * BODY_SHARE, 1)
+    # Whatever goes wrong with it: MemoryError is one, of a body that was packed well.
+    with contextlib.suppress(Exception):
+        while body.tell() < BODY_BYTES and (piece := reply.read1(1 << 16, decode_content=True)):
+            body.write(piece)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), 0.01))
+    reply.close()
+    return body.getvalue()
+
+
+def _stop(*_: object) -> NoReturn:
+    raise TimeoutError
+
+
 def main() -> None:
     """Send until stdin ends."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
@@ -78,6 +118,9 @@ def main() -> None:
     logger.handlers = [statuses]
     logger.propagate = False
     departure = _Departure(answers)
+    # Of what plugins send with.
+    requests.sessions.HTTPAdapter = _Adapter
+    http.client.HTTPConnection.response_class = FinalReply
     _bound_memory()
     for line in sys.stdin:
         order = json.loads(line)

@@ -16,7 +16,7 @@ from loader.warehouse.clock import HOUR
 from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
 from loader.warehouse.settings import get_settings
-from loader.warehouse.text import plain
+from loader.warehouse.text import counted, plain
 
 JOB = "report"
 
@@ -78,7 +78,7 @@ def _line(book: str, counts: list[Count]) -> str:
     above = ", ".join(f"{count.breaches} above {plain(count.threshold_pct)} %" for count in counts)
     coverage = counts[0].coverage
     share = "coverage not known" if coverage is None else f"{percent(coverage)} of those expected"
-    return f"{book}: {above} ({counts[0].observations} observations, {share})"
+    return f"{book}: {above} ({counted(counts[0].observations, 'observation')}, {share})"
 
 
 def _message(hour: datetime, counts: list[Count], text: str) -> Message:

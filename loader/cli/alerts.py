@@ -16,6 +16,7 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
     if context.invoked_subcommand:
         return
     from loader.alerts.sender import deliver, follow, undelivered
+    from loader.warehouse.text import counted
 
     if is_following:
         follow()
@@ -25,11 +26,11 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
     click.echo(f"alerts: {counts}{muted} (run {run.run_id})")
     if tally.failed:
         raise TransientError(
-            f"{tally.failed} messages did not go through: see ops.alert_deliveries"
+            f"{counted(tally.failed, 'message')} did not go through: see ops.alert_deliveries"
         )
     waiting, error = undelivered()
     if waiting:
-        raise TransientError(f"{waiting} messages wait for another try: {error}")
+        raise TransientError(f"{counted(waiting, 'message')} to be tried again: {error}")
 
 
 @alerts.command()
@@ -46,11 +47,12 @@ def mute(book: str, length: timedelta) -> None:
     """
     from loader.alerts.mutes import mute as mute_book
     from loader.alerts.mutes import unmute
+    from loader.warehouse.text import counted
 
     if length:
         click.echo(mute_book(book, length))
     else:
-        click.echo(f"{book}: {unmute(book)} mutes ended")
+        click.echo(f"{book}: {counted(unmute(book), 'mute')} ended")
 
 
 @alerts.command()

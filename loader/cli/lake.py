@@ -38,6 +38,7 @@ def lake_export(
     """Write the windows that are closed, each file whole or not at all; again gives the same."""
     from loader.lake.export import export_lake
     from loader.warehouse.settings import get_settings
+    from loader.warehouse.text import counted
 
     to = to or get_settings().lake
     if not to:
@@ -46,7 +47,8 @@ def lake_export(
     if run.detail["why"]:
         click.echo(f"stopped at {run.detail['until']}: {run.detail['why']}", err=True)
     click.echo(
-        f"lake export: {run.detail['observations']} observations in {run.detail['files']} files "
+        f"lake export: {counted(run.detail['observations'], 'observation')} in "
+        f"{counted(run.detail['files'], 'file')} "
         f"(run {run.run_id})"
     )
 

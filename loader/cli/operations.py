@@ -32,15 +32,18 @@ def prune() -> None:
     Old runs of the ledger are folded into counts by day.
     """
     from loader.operations.prune import prune as drop_old
+    from loader.warehouse.text import counted
 
     run = drop_old()
     for partition, why in run.detail["kept"].items():
         click.echo(f"kept raw.{partition}: {why}", err=True)
     for partition in run.detail["dropped"]:
         click.echo(f"dropped raw.{partition}")
-    click.echo(f"{len(run.detail['dropped'])} days dropped, {len(run.detail['kept'])} kept")
+    click.echo(
+        f"{counted(len(run.detail['dropped']), 'day')} dropped, {len(run.detail['kept'])} kept"
+    )
     if run.detail["folded"]:
-        click.echo(f"{run.detail['folded']} runs folded into counts by day")
+        click.echo(f"{counted(run.detail['folded'], 'run')} folded into counts by day")
 
 
 @click.command()

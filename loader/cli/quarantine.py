@@ -31,7 +31,7 @@ def quarantine_list(*, limit: int) -> None:
     from loader.warehouse.postgres.connection import connect
     from loader.warehouse.postgres.sample import shown_while_alone
     from loader.warehouse.table import text_table
-    from loader.warehouse.text import shortened
+    from loader.warehouse.text import counted, shortened
 
     shown_while_alone()
     with closing(connect("loader")) as connection:
@@ -40,7 +40,7 @@ def quarantine_list(*, limit: int) -> None:
     if rows:
         shown = [[shortened(str(value), LONGEST_TEXT) for value in row] for row in rows]
         click.echo(text_table(["id", "location", "reason_code", "reason", "raw"], shown))
-    click.echo(f"{total} rows in quarantine" + (f", {len(rows)} shown" if rows else ""))
+    click.echo(f"{counted(total, 'row')} in quarantine" + (f", {len(rows)} shown" if rows else ""))
 
 
 @quarantine.command("export")
@@ -48,9 +48,9 @@ def quarantine_list(*, limit: int) -> None:
 def quarantine_export(file: Path) -> None:
     """Write the rows in quarantine to FILE as CSV: edit its raw column, then redrive it."""
     from loader.operations.edited import export_rows
-    from loader.warehouse.text import shown_path
+    from loader.warehouse.text import counted, shown_path
 
-    click.echo(f"{export_rows(file)} rows written to {shown_path(file)}")
+    click.echo(f"{counted(export_rows(file), 'row')} written to {shown_path(file)}")
 
 
 @quarantine.command("redrive")
@@ -58,13 +58,14 @@ def quarantine_export(file: Path) -> None:
 def quarantine_redrive(file: Path | None) -> None:
     """Load the rows in quarantine again, with the texts of the edited FILE if given."""
     from loader.operations.redrive import redrive
+    from loader.warehouse.text import counted
 
     run = redrive(file)
     for problem in run.detail["still_bad"]:
         click.echo(problem, err=True)
     replaced = run.detail.get("replaced", 0)
     click.echo(
-        f"{run.rows_inserted} rows loaded, {run.rows_duplicate} were loaded already, "
+        f"{counted(run.rows_inserted, 'row')} loaded, {run.rows_duplicate} were loaded already, "
         f"{run.rows_quarantined} stay in quarantine"
         + (f", {replaced} are of replaced snapshots" if replaced else "")
     )
@@ -72,6 +73,6 @@ def quarantine_redrive(file: Path | None) -> None:
         first = ", ".join(map(str, unknown["first"]))
         more = ", ..." if unknown["rows"] > len(unknown["first"]) else ""
         raise UsageError(
-            f"{unknown['rows']} rows of the file were never in this quarantine, with the "
-            f"quarantine_id {first}{more}"
+            f"{counted(unknown['rows'], 'row')} of the file never stood in this quarantine, with "
+            f"the quarantine_id {first}{more}"
         )

@@ -136,7 +136,9 @@ def print_runs(runs: Iterable["LedgerRun"]) -> None:
 
 def counts(run: "LedgerRun") -> str:
     """How many rows a run has brought, and its number."""
+    from loader.warehouse.text import counted
+
     return (
-        f"{run.rows_inserted} rows loaded, {run.rows_duplicate} duplicate, "
+        f"{counted(run.rows_inserted, 'row')} loaded, {run.rows_duplicate} duplicate, "
         f"{run.rows_quarantined} quarantined (run {run.run_id})"
     )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import NamedTuple
 
-from loader.warehouse.text import plain, quoted
+from loader.warehouse.text import counted, plain, quoted
 from loader.warehouse.values import TOO_LARGE, bad, book_name, is_of_a_market, number, positive
 
 COLUMNS = ("orderbook_timestamp", "book", "bid", "ask", "spread")
@@ -62,7 +62,10 @@ def read_line(line: str, columns: Columns = COLUMNS, path_book: str | None = Non
     except (ValueError, csv.Error):
         bad("not_a_line", f"it is not one line of CSV: {quoted(line)}")
     if len(fields) != len(columns):
-        bad("wrong_field_count", f"{len(fields)} fields where {len(columns)} are expected")
+        bad(
+            "wrong_field_count",
+            f"{counted(len(fields), 'field')} where {len(columns)} are expected",
+        )
     values = dict(zip(columns, (field.strip(" \t'") for field in fields), strict=True))
     book = values.get("book") or path_book or ""
     return Observation(

@@ -13,7 +13,7 @@ from loader.lake.rows import ObservationRows
 from loader.warehouse.columns import ColumnNames
 from loader.warehouse.errors import RefusedError, UsageError
 from loader.warehouse.ledger.runs import LedgerRun, exclusive, ledger_run
-from loader.warehouse.text import told_path
+from loader.warehouse.text import counted, told_path
 
 JOB = "lake import"
 # A run of the ledger takes so many bytes or files of a lake: a kill costs at most that much work.
@@ -114,7 +114,7 @@ def _import_files(
         log.warning("%s: columns left out: %s", items[0], ", ".join(sorted(writer.left_out)))
     if writer.spreads_off:
         log.warning(
-            "%s: %d spreads are not those of their bid and ask: bid and ask count",
-            items[0], writer.spreads_off,
+            "%s: %s not as bid and ask have it: bid and ask count",
+            items[0], counted(writer.spreads_off, "spread"),
         )  # fmt: skip
     return run

@@ -103,9 +103,10 @@ def open_parquet(source: BinaryIO, given: ColumnNames, path_book: str | None) ->
         if ours is None:
             continue
         if not _is_readable(ours, field.type):
+            has_no_hour = ours == "orderbook_timestamp" and pa.types.is_date(field.type)
             raise RefusedError(
-                f"the column {quoted(field.name)} is of the type {quoted(field.type)}, which is "
-                f"no {_WANTED[ours]}"
+                f"the column {quoted(field.name)} is of the type {quoted(field.type)}, which "
+                f"{'has no time of day' if has_no_hour else f'is no {_WANTED[ours]}'}"
             )
         names[ours] = field.name
     # Its rows come with the usual columns, whatever it calls them.
@@ -191,14 +192,21 @@ def _is_readable(ours: str, kind: pa.DataType) -> bool:
     of = pa.types
     if of.is_dictionary(kind):
         kind = kind.value_type
-    if any(
-        is_it(kind) for is_it in (of.is_string, of.is_large_string, of.is_string_view, of.is_null)
-    ):
+    if _is_text(kind) or of.is_null(kind):
         return True
     if ours == "orderbook_timestamp":
-        return bool(of.is_timestamp(kind) or of.is_date(kind))
+        return bool(of.is_timestamp(kind))
     is_number = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
     return bool(is_number and ours != "book")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Hive, Impala and old Sparks write texts as bytes that do not say that they are text."""
+    of = pa.types
+    is_bytes = of.is_binary(kind) or of.is_large_binary(kind) or of.is_binary_view(kind)
+    return bool(
+        is_bytes or of.is_string(kind) or of.is_large_string(kind) or of.is_string_view(kind)
+    )
 
 
 def _as_text(values: pa.Array) -> pa.Array:
@@ -206,19 +214,18 @@ def _as_text(values: pa.Array) -> pa.Array:
     kind = values.type
     if pa.types.is_dictionary(kind):
         return pa.DictionaryArray.from_arrays(values.indices, _as_text(values.dictionary))
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+    if pa.types.is_timestamp(kind):
         return _times(values)
+    if _is_text(kind):
+        # Whether they are UTF-8 is seen where they are read; a cast would look, and fail for all.
+        return _cut(values.cast(pa.binary()).view(pa.string()))
     return _cut(values.cast(pa.string()))
 
 
 def _times(values: pa.Array) -> pa.StringArray:
     """Times in UTC, never finer than Postgres; of those that no year has, the number."""
-    if pa.types.is_date32(values.type):
-        numbers, per_second = pc.multiply(values.cast(pa.int32()).cast(pa.int64()), 86_400), 1
-    else:
-        # A date has milliseconds too. With a zone the numbers are UTC already.
-        unit = values.type.unit if pa.types.is_timestamp(values.type) else "ms"
-        numbers, per_second = values.cast(pa.int64()), _PER_SECOND[unit]
+    # With a zone the numbers are UTC already.
+    numbers, per_second = values.cast(pa.int64()), _PER_SECOND[values.type.unit]
     first = max(_FIRST_SECOND * per_second, -(2**63))
     last = min(_LAST_SECOND * per_second, 2**63 - 1)
     is_time = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))

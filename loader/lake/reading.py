@@ -27,6 +27,8 @@ TABLE = "spread_observations"
 CHUNK_BYTES = 1 << 20
 CHUNK_ROWS = 1 << 14
 LONGEST_LINE = 1 << 20
+# Of a longer one.
+KEPT_BYTES = 1 << 13
 
 
 def read_file(
@@ -108,18 +110,24 @@ def _texts(file: Unpacked, start: bytes) -> Iterator[str]:
     """The file in pieces of whole lines, the first bytes of which are read already."""
     plain = PlainText(file.name, start)
     piece = start + file.read(CHUNK_BYTES)
-    rest, is_first = plain.convert(piece), True
+    rest, is_first, is_cut = plain.convert(piece), True, False
     if b"\r" in rest and b"\n" not in rest:
         rest = plain.end_lines_with_cr(rest)
     while piece:
         end = rest.rfind(b"\n") + 1
-        if len(rest) - end > LONGEST_LINE:
-            raise RefusedError(f"a line of over {LONGEST_LINE >> 20} MiB")
         if end:
             yield _text(rest[:end], is_first)
             rest, is_first = rest[end:], False
+        if len(rest) > LONGEST_LINE:
+            # No observation: the mark keeps the price bad, or the time, that was cut.
+            rest = rest[:KEPT_BYTES] + "…".encode()
+            is_cut = True
         piece = file.read(CHUNK_BYTES)
-        rest += plain.convert(piece, at_end=not piece)
+        more = plain.convert(piece, at_end=not piece)
+        if is_cut:
+            _, line_end, more = more.partition(b"\n")
+            is_cut, more = not line_end, line_end + more
+        rest += more
     if rest:
         yield _text(rest, is_first)
 

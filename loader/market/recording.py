@@ -34,7 +34,7 @@ from loader.warehouse.ledger import monitored
 from loader.warehouse.ledger.monitored import Watch
 from loader.warehouse.ledger.partitions import TimePartitions
 from loader.warehouse.ledger.runs import LedgerRun, each_file, exclusive, ledger_run
-from loader.warehouse.text import shown
+from loader.warehouse.text import counted, shown
 from loader.warehouse.values import is_book_name, is_of_a_market
 from loader.wire.records import Body
 from loader.wire.reply import MAX_BODY_BYTES
@@ -93,7 +93,9 @@ def _check_readable(
         raise RefusedError(f"{name}: it is empty: there is no line in it")
     bad = [writer.first_bad.reason for writer in writers if writer.first_bad]
     if bad and not any(writer.readable for writer in writers):
-        raise RefusedError(f"{name}: none of its {run.rows_read} records can be read: {bad[0]}")
+        raise RefusedError(
+            f"{name}: none of its {counted(run.rows_read, 'record')} can be read: {bad[0]}"
+        )
 
 
 def _keep(watches: dict[tuple[str, datetime], Watch], watch: Watch) -> None:

@@ -13,7 +13,7 @@ import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from loader.warehouse.postgres.connection import prepare
+from loader.warehouse.postgres.connection import connecting, prepare
 from loader.warehouse.postgres.failures import state_of
 
 _STATE = re.compile(r" \[([0-9A-Z]{5})\]$")
@@ -24,7 +24,8 @@ class DbtConnection(Connection):
 
     def __init__(self, *where: Any, **options: Any) -> None:
         with _stating():
-            super().__init__(*where, **options)
+            with connecting():
+                super().__init__(*where, **options)
             prepare(self)
         self.cursor_factory = DbtCursor
         _open.add(self)

@@ -19,6 +19,7 @@ from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.ledger.runs import exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.settings import get_settings
+from loader.warehouse.text import counted
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -44,6 +45,8 @@ class JobStatus:
     running_since: datetime | None
     rows: int
     quarantined_open: int
+    # Messages of the last 24 hours that are tried no more.
+    given_up: int
     last_error: str | None
 
     @property
@@ -95,8 +98,8 @@ def _status(
     if job.once_run:
         with connection.cursor() as cursor:
             newest_event = observed_until(cursor, job.name)
-    if job.name == "alerts":
-        last_error = _undelivered(connection) or last_error
+    given_up, untold = _undelivered(connection) if job.name == "alerts" else (0, None)
+    last_error = untold or last_error
     if job.name == "stream":
         # What Postgres takes nothing of cannot be in a run.
         last_error = word_left(spool_path(get_settings())) or last_error
@@ -129,6 +132,7 @@ def _status(
         running_since=running_since,
         rows=rows,
         quarantined_open=count_open(connection, [*job.tables, *job.set_aside_as]),
+        given_up=given_up,
         last_error=last_error,
     )
 
@@ -159,15 +163,21 @@ def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, i
     return finished_at, rows, error
 
 
-def _undelivered(connection: Connection) -> str | None:
-    """What is wrong with messages, though the follower itself goes on meanwhile."""
+def _undelivered(connection: Connection) -> tuple[int, str | None]:
+    """How many messages were given up, and what is wrong with those and with the ones that wait.
+
+    The follower itself goes on meanwhile.
+    """
     with connection.cursor() as cursor:
+        given_up = deliveries.given_up(cursor)
         told = {
             "not delivered yet": deliveries.undelivered(cursor),
-            "of the last 24 hours given up": deliveries.given_up(cursor),
+            "of the last 24 hours given up": given_up,
         }
-    problems = [f"{count} messages {what}: {why}" for what, (count, why) in told.items() if count]
-    return "; ".join(problems) or None
+    problems = [
+        f"{counted(count, 'message')} {what}: {why}" for what, (count, why) in told.items() if count
+    ]
+    return given_up[0], "; ".join(problems) or None
 
 
 def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None:

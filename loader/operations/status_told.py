@@ -38,6 +38,12 @@ def _what_to_do(jobs: Sequence[JobStatus], schedule: dict[str, ScheduledJob]) ->
             yield f"{job.job}: has not brought anything in time: {again}"
     if any(job.quarantined_open for job in jobs):
         yield "rows are set aside: `loader quarantine list` says why"
+    if any(job.given_up for job in jobs):
+        yield (
+            "perhaps nobody was told: look into the receiver of the messages that were given up; "
+            "`dashboards ask alert-delivery` counts them, `dashboards ask spread-alerts` has the "
+            "alerts"
+        )
     if any(job.state == "by hand" for job in jobs):
         yield (
             "no schedule runs here, so no job is late: run jobs by hand (`loader transform` brings "
@@ -45,7 +51,9 @@ def _what_to_do(jobs: Sequence[JobStatus], schedule: dict[str, ScheduledJob]) ->
         )
     if not late:
         on = [job for job in jobs if job.state == "fresh"]
-        yield f"nothing is late: {len(on)} of {len(jobs)} jobs fresh, none to look at"
+        is_calm = not any(job.last_error or job.quarantined_open for job in jobs)
+        end = ", none to look at" if is_calm else ""
+        yield f"nothing is late: {len(on)} of {len(jobs)} jobs fresh{end}"
 
 
 def _ago(seconds: int | None) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from loader.warehouse.settings import get_settings
-from loader.warehouse.text import shortened
+from loader.warehouse.text import counted, shortened
 from loader.warehouse.values import BadValueError
 
 # Keys are indexed, and Postgres indexes no more than 2,704 bytes of two texts and a time.
@@ -169,11 +169,18 @@ def parse_record(
     try:
         [values] = csv.reader([text], strict=True, skipinitialspace=is_spaced)
     except (csv.Error, ValueError):
-        raise BadValueError("malformed", "the quotes of the row are not CSV") from None
+        reason = "the quotes of the row are not CSV"
+        if "\r" in re.sub(r'"[^"]*"', "", text):
+            reason = (
+                "a line end of old Macs (CR without LF) stands in the row: save the file with LF "
+                "or CRLF at the end of each line"
+            )
+        raise BadValueError("malformed", reason) from None
     if len(values) != len(columns):
         expected = ", ".join(column or "(left out)" for column in columns)
         raise BadValueError(
-            "field_count", f"the row has {len(values)} fields, not {len(columns)}: {expected}"
+            "field_count",
+            f"the row has {counted(len(values), 'field')}, not {len(columns)}: {expected}",
         )
     return [
         _parse_field(column, KINDS[kind][column], value)

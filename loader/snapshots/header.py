@@ -9,7 +9,7 @@ from typing import NamedTuple
 from loader.snapshots.grammar import KINDS
 from loader.warehouse.columns import ColumnNames, plain_name
 from loader.warehouse.errors import RefusedError
-from loader.warehouse.text import readable, shortened
+from loader.warehouse.text import counted, readable, shortened
 
 # Every column that some kind has.
 COLUMNS = sorted({column for fields in KINDS.values() for column in fields})
@@ -93,8 +93,8 @@ def _what_is_wrong(theirs: list[str], columns: list[str]) -> str:
     if not known and any(re.search(r"\d", column) for column in columns):
         # Most likely a row: what stands in it is nobody's business but the file's.
         return (
-            f"the first line is not a header: none of its {len(theirs)} fields is the name of a "
-            "column, such as user_id"
+            f"the first line is not a header: none of its {counted(len(theirs), 'field')} is the "
+            "name of a column, such as user_id"
         )
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:

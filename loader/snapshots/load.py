@@ -23,7 +23,7 @@ from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.failures import database_error
 from loader.warehouse.postgres.sample import LOAD_YOURS, SAMPLE
 from loader.warehouse.settings import get_settings
-from loader.warehouse.text import shown
+from loader.warehouse.text import counted, shown
 
 JOB = "snapshots"
 SUFFIX = "csv"
@@ -98,8 +98,8 @@ def files_given_twice(
             told = ", ".join(map(shown, paths[:3])) + ", ..." * (len(paths) > 3)
             for path in paths:
                 messages[path] = (
-                    f"{shown(path)}: {shown(directory)} holds {len(paths)} files of {kind} "
-                    f"({told}): name the one to load"
+                    f"{shown(path)}: {shown(directory)} holds {counted(len(paths), 'file')} of "
+                    f"{kind} ({told}): name the one to load"
                 )
     return messages
 
@@ -204,7 +204,7 @@ def _check_shrink(
         is_sample = get_settings().db == SAMPLE
         advice = LOAD_YOURS if is_sample else "use --allow-shrink if that is right"
         raise RefusedError(
-            f"{file.name}: {run.rows_inserted} rows, less than half of the current "
+            f"{file.name}: {counted(run.rows_inserted, 'row')}, less than half of the current "
             f"{current.row_count}{' of the sample' * is_sample}: {advice}"
         )
 

@@ -25,6 +25,8 @@ CHUNK_BYTES = 1 << 18
 # A quoted field may hold line ends; one that runs on for longer is a stray quote.
 LONGEST_RECORD_BYTES = 1 << 20
 LONGEST_HEADER_BYTES = 1 << 16
+# Of a line that is longer than a record may be, for quarantine.
+KEPT_BYTES = 1 << 13
 # What the fast grammar lets pass in a column that is left out: ASCII without quote, comma.
 _LEFT_OUT = rb"[ !#-+\--~]*+"
 
@@ -127,6 +129,11 @@ class SnapshotFile:
             buffer = rest + chunk
             line, used = yield from self._records_of(buffer, line, at_end=False)
             rest = buffer[used:]
+            if len(rest) > LONGEST_RECORD_BYTES and b"\n" not in rest:
+                start = self._layout.text_of(rest[:KEPT_BYTES])
+                # The mark keeps it bad: what was cut may have been of a good row.
+                yield BadRow(line, "too_long", "the line is longer than a megabyte", f"{start}…")
+                line, rest = line + 1, self._after_line_end()
         if rest:
             yield from self._records_of(rest + b"\n", line, at_end=True)
         self._content.check_unchanged()
@@ -160,8 +167,6 @@ class SnapshotFile:
         """Yield the whole records of a buffer; return the next line and the bytes used."""
         position = 0
         end = buffer.rfind(b"\n") + 1
-        if end == 0 and len(buffer) > LONGEST_RECORD_BYTES:
-            raise RefusedError(f"{self.name}: line {line} is longer than a megabyte")
         while position < end:
             good = self._good_lines.match(buffer, position, end)
             stop = good.end() if good else position
@@ -238,6 +243,14 @@ class SnapshotFile:
             raise RefusedError(f"{self.name}: the first line is too long for a header")
         return header
 
+    def _after_line_end(self) -> bytes:
+        """Read on to the end of a line; returns what was read beyond it."""
+        while chunk := self.read_chunk():
+            _, line_end, beyond = chunk.partition(b"\n")
+            if line_end:
+                return beyond
+        return b""
+
     def read_chunk(self) -> bytes:
         """The next bytes of the content, as UTF-8; none at its end."""
         if self._rest:
@@ -257,7 +270,10 @@ class SnapshotFile:
 def _skip_lines(buffer: bytes, position: int, line: int, wanted: int) -> tuple[int, int]:
     """Move on from the start of `line` to that of `wanted`, or as far as the buffer has ends."""
     whole = buffer.count(b"\n", position)
-    if line + whole <= wanted:
+    if line + whole < wanted:
+        # The beginning of a line that is not wanted either, however long it is.
+        return len(buffer), line + whole
+    if line + whole == wanted:
         return buffer.rfind(b"\n") + 1 if whole else position, line + whole
     for _ in range(wanted - line):
         position = buffer.index(b"\n", position) + 1

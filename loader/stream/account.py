@@ -28,7 +28,7 @@ from loader.warehouse.ledger.quarantine import SetAside, set_aside
 from loader.warehouse.ledger.runs import finished_run
 from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.failures import cannot_hold, cause_of
-from loader.warehouse.text import readable
+from loader.warehouse.text import counted, readable
 from loader.wire.records import Record
 
 JOB = FEED = "stream"
@@ -47,7 +47,7 @@ class _OpenGap:
         if self.why.cause != "database":
             return self.why.detail
         seconds = int((self.until - self.start).total_seconds())
-        return f"{seconds} observations dropped: {self.why.detail}"
+        return f"{counted(seconds, 'observation')} dropped: {self.why.detail}"
 
 
 @dataclass
@@ -117,7 +117,7 @@ class StreamAccount:
                     self._take(cursor, line)
             self._flush(cursor)
         if told:
-            log.warning("%s (%d places in all)", told[0], len(told))
+            log.warning("%s (%s in all)", told[0], counted(len(told), "place"))
 
     def _take(self, cursor: Any, second: Second) -> None:
         if self.until is not None:
@@ -243,7 +243,7 @@ class StreamAccount:
 
     def _set_aside(self, cursor: Any, damage: Damage) -> str:
         """Lines of the spool, in a run of their own: nobody knows which seconds they were."""
-        reason = f"{damage.lines} lines of the spool say nothing: {damage.reason}"
+        reason = f"{counted(damage.lines, 'line')} of the spool cannot be read: {damage.reason}"
         row = SetAside("spool", "unreadable_line", reason, readable(damage.raw))
         run_id = finished_run(cursor, JOB)
         monitored.count_rows(cursor, run_id, 0, set_aside(cursor, run_id, frames.SOURCE, [row]))

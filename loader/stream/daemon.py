@@ -23,6 +23,7 @@ from loader.stream.told import told
 from loader.stream.tracked_book import TrackedBook
 from loader.stream.writer import SpoolWriter
 from loader.warehouse.clock import SECOND, SYSTEM_CLOCK, AsyncClock
+from loader.warehouse.text import counted
 
 # A keep-alive comes every 20 s. One missed: what is sampled may be old.
 QUIET_SECONDS = 30.0
@@ -83,7 +84,7 @@ class Stream:
         """
         await asyncio.to_thread(self._writer.start)
         self._rest.start()
-        log.info("streaming %d books from %s", len(self._names), self._url)
+        log.info("streaming %s from %s", counted(len(self._names), "book"), self._url)
         stopping = asyncio.create_task(self._stopping.wait())
         works = {
             asyncio.create_task(work)
@@ -120,7 +121,9 @@ class Stream:
             now = self._clock.now()
             reached = _whole(now)
             if reached > slot:
-                log.warning("%d seconds were skipped: %s", (reached - slot) / SECOND, STOOD_STILL)
+                log.warning(
+                    "skipped %s: %s", counted(int((reached - slot) / SECOND), "second"), STOOD_STILL
+                )
                 why = Why("not_running", STOOD_STILL)
                 self._writer.put(Second.missed(slot, reached, self._names, why))
             self._writer.put(self._observe(reached, now))

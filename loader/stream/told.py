@@ -8,6 +8,7 @@ from websockets.exceptions import InvalidProxy, WebSocketException
 from loader.warehouse.errors import WarehouseError
 from loader.warehouse.text import squeezed
 from loader.warehouse.values import BadValueError
+from loader.wire.messages import unusable_proxy
 
 LONGEST_CHARACTERS = 200
 # What the world outside does; anything else is a fault of this program.
@@ -17,8 +18,7 @@ _FROM_OUTSIDE = (WarehouseError, BadValueError, OSError, EOFError, WebSocketExce
 def from_outside(error: BaseException) -> str:
     """What went wrong out there, on one line, cut and escaped."""
     if isinstance(error, InvalidProxy):
-        # Its text quotes the address, and that may hold a password.
-        return "the proxy that the environment names cannot be used"
+        return unusable_proxy()
     return shown_text(str(error)) or type(error).__name__
 
 

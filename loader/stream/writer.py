@@ -34,6 +34,7 @@ from loader.warehouse.ledger.identity import warehouse_id
 from loader.warehouse.ledger.runs import single_flight
 from loader.warehouse.postgres.connection import transaction
 from loader.warehouse.postgres.failures import cause_of, database_error, known_error
+from loader.warehouse.text import counted
 
 # The pauses before Postgres is tried again grow from the one to the other.
 RETRY_SECONDS = 1.0
@@ -280,7 +281,9 @@ class SpoolWriter:
 
 def _damage(line: SpoolLine, reason: str) -> Damage:
     return Damage(
-        1, f"a line of {line.size} bytes: {reason}", line.text.strip(b"\0")[:MOST_KEPT_BYTES]
+        1,
+        f"a line of {counted(line.size, 'byte')}: {reason}",
+        line.text.strip(b"\0")[:MOST_KEPT_BYTES],
     )
 
 

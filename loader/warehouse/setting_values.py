@@ -1,5 +1,6 @@
 """What a setting may be: its kinds of values, and what is said of a wrong one."""
 
+import ipaddress
 import json
 import re
 from typing import Annotated, Any, get_args
@@ -31,10 +32,48 @@ def _check_key(key: SecretStr) -> SecretStr:
     return key
 
 
-# An address with a host and without a query, because the sources append their own paths.
-_ADDRESS = r"[^/?#@\s\x00-\x1f\x7f]+(/[^?#\s\x00-\x1f\x7f]*)?"
-Url = Annotated[str, _shaped(f"https?://{_ADDRESS}", "an address such as https://host/path")]
-SocketUrl = Annotated[str, _shaped(f"wss?://{_ADDRESS}", "an address such as wss://host/path")]
+def _address(scheme: str, rest: str) -> AfterValidator:
+    """An address that a connection can be made to, as far as it alone tells."""
+    looks = f"an address such as {scheme}s://host/path"
+    shaped = re.compile(f"{scheme}s?://{rest}", re.ASCII)
+
+    def check(address: str | SecretStr) -> str | SecretStr:
+        text = address if isinstance(address, str) else address.get_secret_value()
+        # A secret one may be none at all.
+        if text and not shaped.fullmatch(text):
+            raise ValueError(looks)
+        if text and not _is_reachable(re.split("[/?#]", text.partition("://")[2])[0]):
+            raise ValueError(f"{looks}, with a host and a port that there can be")
+        return address
+
+    return AfterValidator(check)
+
+
+_PLACE = re.compile(
+    r"(?:.*@)?(?:\[(?P<number>[\w:.%]+)\]|(?P<name>[\w.-]{1,253}))(?::(?P<port>[0-9]{1,5}))?"
+)
+
+
+def _is_reachable(place: str) -> bool:
+    """Whether a host, with a port or without one, has a number, or a name to be looked up."""
+    found = _PLACE.fullmatch(place)
+    if not found or not 0 < int(found["port"] or 1) <= 65_535:
+        return False
+    try:
+        if found["number"]:
+            return bool(ipaddress.IPv6Address(found["number"]))
+        # No part of a name is empty or has over 63 bytes. Wide letters stand for others.
+        looked_up = found["name"].encode("idna").decode("idna")
+        return found["name"].isascii() or looked_up == found["name"]
+    except ValueError:
+        return False
+
+
+# With a host and without a query, because the sources append their own paths.
+_PLAIN = r"[^/?#@\s\x00-\x1f\x7f]+(/[^?#\s\x00-\x1f\x7f]*)?"
+Url = Annotated[str, _address("http", _PLAIN)]
+SocketUrl = Annotated[str, _address("ws", _PLAIN)]
+SecretUrl = Annotated[SecretStr, _address("http", r"[^\s\x00-\x1f\x7f]+")]
 Book = Annotated[str, _shaped("[a-z0-9]{1,50}_[a-z0-9]{1,50}", "a book such as btc_mxn")]
 # libpq takes what looks like an address or has an = in it apart, with the password in it.
 HostName = Annotated[
@@ -78,12 +117,15 @@ def read_channels(text: Any) -> Any:
         channels = json.loads(text)
     except (ValueError, RecursionError):
         channels = None
-    if not isinstance(channels, dict):
-        raise ValueError('a JSON object such as {"default": ["jsons://host/path"]}')
-    return {
-        name: (addresses,) if isinstance(addresses, str) else addresses
-        for name, addresses in channels.items()
-    }
+    if isinstance(channels, dict):
+        lists = {
+            name: [given] if isinstance(given, str) else given for name, given in channels.items()
+        }
+        if all(isinstance(each, list) for each in lists.values()) and all(
+            isinstance(address, str) for each in lists.values() for address in each
+        ):
+            return lists
+    raise ValueError('a JSON object such as {"default": ["jsons://host/path"]}')
 
 
 def wrong_value(field: FieldInfo, error: ErrorDetails) -> str:
@@ -117,7 +159,8 @@ def _right(field: FieldInfo, error: ErrorDetails) -> str:
         if hasattr(each, name)
     }
     if not limits:
-        return "text in UTF-8" if error["type"] == "string_unicode" else error["msg"]
+        # A text is all that can be set; what parts it may have, its reader says (`read_channels`).
+        return "text in UTF-8"
     is_whole = int in (field.annotation, *get_args(field.annotation))
     least = f"from {limits['ge']}" if "ge" in limits else f"above {limits['gt']} and up"
     return f"a {'whole number' if is_whole else 'number'} {least} to {limits['le']}"

@@ -20,6 +20,7 @@ from loader.warehouse.setting_values import (
     HostName,
     Key,
     Seconds,
+    SecretUrl,
     SocketUrl,
     Timeout,
     Url,
@@ -184,12 +185,12 @@ class Settings(BaseModel):
         le=600,
         description="Longest that sending one message may take, however the receiver answers",
     )
-    watchdog_url: SecretStr = Field(
+    watchdog_url: SecretUrl = Field(
         SecretStr(""),
         description="`loader alerts --follow` tells it each minute that it watches, as long as it "
         "reads fresh data: who gets no more of it should look; unset: nobody is told",
     )
-    ping_url: SecretStr = Field(
+    ping_url: SecretUrl = Field(
         SecretStr(""),
         description="Scheduled jobs tell it of each run, as healthchecks.io has it: "
         "<it>/<job>/start, then <it>/<job> or <it>/<job>/fail; unset: nobody is told",

@@ -122,6 +122,11 @@ def nearest_name(wrong: str, right: Iterable[str]) -> str | None:
     return names[close[0]] if close else None
 
 
+def counted(count: int, thing: str) -> str:
+    """So many things in words: `1 row`, `2 rows`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def age(seconds: float) -> str:
     """How long ago something was, in the one unit that fits."""
     if seconds < 0:
@@ -129,4 +134,4 @@ def age(seconds: float) -> str:
     for unit, length, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < up_to:
             return f"{int(seconds // length)} {unit} ago"
-    return f"{int(seconds // 86_400):,} days ago"
+    return f"{counted(int(seconds // 86_400), 'day')} ago"

@@ -1,15 +1,18 @@
 """Connections that end with the allowance, or the bytes, of the exchange that goes over them."""
 
-import http.client
 import io
 import socket
 from typing import Any
 
+import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from loader.warehouse.allowance import end_if_over, goes_over
+from loader.wire.interim import FinalReply
+from loader.wire.messages import unusable_proxy
 from loader.wire.reply import MAX_BODY_BYTES, TooLargeError
 
 # Of one exchange: headers, the frames of chunks, whatever comes before and after the body.
@@ -26,6 +29,18 @@ class BoundedAdapter(HTTPAdapter):
         """Make the pools of connections."""
         super().init_poolmanager(*args, **options)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, **options: Any
+    ) -> requests.Response:
+        """Send; raises InvalidProxyURL where that fails for what the environment says."""
+        try:
+            return super().send(request, *args, **options)
+        except (ValueError, requests.exceptions.InvalidSchema):
+            # The address of the request was looked at when it was made.
+            if select_proxy(str(request.url), options.get("proxies")):
+                raise requests.exceptions.InvalidProxyURL(unusable_proxy()) from None
+            raise
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """The pools of connections that go through a proxy."""
@@ -70,7 +85,7 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedStream(self._socket.makefile("rb", buffering=0)))
 
 
-class _Reply(http.client.HTTPResponse):
+class _Reply(FinalReply):
     def __init__(self, connected: Any, *arguments: Any, **options: Any) -> None:
         super().__init__(_BoundedSocket(connected), *arguments, **options)  # type: ignore[arg-type]
 

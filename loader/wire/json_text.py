@@ -42,7 +42,10 @@ class Value(NamedTuple):
 
 def read_json(text: str) -> Any:
     """The value of a whole text. Raises ShapeError when it is not JSON."""
-    return value_at(text).data
+    value = value_at(text)
+    if value.data is None and value.flaw:
+        raise ShapeError(value.flaw)
+    return value.data
 
 
 def value_at(text: str, key: str | None = None) -> Value:

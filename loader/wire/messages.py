@@ -1,11 +1,13 @@
 """What others said of a fault, and what libraries did, in words of one line."""
 
+import os
 from http.client import HTTPException
 
 from loader.warehouse.redaction import redacted
 from loader.warehouse.text import printable, shortened
 
 LONGEST_MESSAGE = 300
+_PROXIES = {f"{scheme}_proxy" for scheme in ("http", "https", "ws", "wss", "socks", "all")}
 
 
 def in_a_line(said: str) -> str:
@@ -32,3 +34,10 @@ def words_of(error: BaseException) -> str:
         return "a number that is none"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
+
+
+def unusable_proxy() -> str:
+    """What is said of a proxy that cannot be used. Its address may hold a password."""
+    names = sorted(name for name in os.environ if name.lower() in _PROXIES)
+    told = f" ({', '.join(names)})" if names else ""
+    return f"the proxy that the environment names{told} cannot be used"

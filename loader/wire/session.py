@@ -25,6 +25,7 @@ from loader.warehouse.allowance import Allowance
 from loader.warehouse.clock import SYSTEM_CLOCK, Clock
 from loader.warehouse.errors import NotFoundError, TerminalError, TransientError
 from loader.warehouse.redaction import KEYS
+from loader.warehouse.text import counted
 from loader.wire.adapter import BoundedAdapter
 from loader.wire.json_text import read_json
 from loader.wire.messages import in_a_line, is_no_http, root_cause, words_of
@@ -206,7 +207,7 @@ class _PoliteAdapter(BoundedAdapter):
             except PassingError as error:
                 problem = in_a_line(str(error))
         raise TransientError(
-            f"{self._source}: {problem} ({manners.attempts} attempts): try again later"
+            f"{self._source}: {problem} ({counted(manners.attempts, 'attempt')}): try again later"
         )
 
     def _attempt(

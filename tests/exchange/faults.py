@@ -382,6 +382,11 @@ def _redirect(handler: QuietHandler, _: Reply, target: Any) -> None:
     send(handler, 302, b"", {"Location": target or handler.path})
 
 
+def _interim(handler: QuietHandler, reply: Reply, status: Any) -> None:
+    handler.wfile.write(f"HTTP/1.1 {status} On the way\r\nLink: x\r\n\r\n".encode() * 3)
+    send(handler, reply.status, reply.body())
+
+
 def _text(handler: QuietHandler, _: Reply, text: Any) -> None:
     body = text if isinstance(text, bytes) else text.encode()
     send(handler, 200, body, content_type="text/plain")
@@ -409,6 +414,7 @@ WIRE: dict[str, Wire] = {
     "bad_gzip": _bad_gzip,
     "good_gzip": _good_gzip,
     "redirect": _redirect,
+    "interim": _interim,
     "text": _text,
     "html": _html,
     "status": _status,

@@ -14,7 +14,7 @@ from loader.warehouse.postgres.copy import copy_rows
 from loader.warehouse.postgres.statements import statement
 from loader.warehouse.redaction import KEYS
 from loader.warehouse.settings import get_settings
-from loader.warehouse.text import copy_line, storable
+from loader.warehouse.text import copy_line, counted, storable
 
 # A file with more bad rows than this is looked at: so many never refuse it, however small it is.
 BAD_ROWS_ALLOWED = 20
@@ -101,7 +101,7 @@ def check_bad_rows(name: str, rows: int, bad: int, reasons: Sequence[str]) -> No
     """
     percent = get_settings().bad_rows_percent
     if bad and bad == rows:
-        what = f"none of its {rows} rows can be read"
+        what = f"none of its {counted(rows, 'row')} can be read"
     elif bad > BAD_ROWS_ALLOWED and bad * 100 > percent * rows:
         what = f"{bad} of {rows} rows are bad, more than {percent:g} %"
     else:

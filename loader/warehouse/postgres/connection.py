@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import os
 import select
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 
 from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
 from loader.warehouse.postgres.embedded import SUPERUSER, Embedded
-from loader.warehouse.postgres.failures import state_of, waiting_helps
+from loader.warehouse.postgres.failures import NeverAskedError, state_of, waiting_helps
 from loader.warehouse.postgres.pooler import mixes_sessions
 from loader.warehouse.postgres.roles import ROLE_PREFIX, Role
 from loader.warehouse.redaction import PASSWORDS
@@ -123,21 +124,49 @@ def connect(role: Role | None = None, where: Endpoint | None = None) -> Connecti
 def open_connection(where: Endpoint) -> Connection:
     """Open one, with the user's own rights and settings; raises what psycopg2 raises."""
     PASSWORDS.remember("Postgres", [where.password])
-    connection = psycopg2.connect(
-        host=where.host,
-        port=where.port,
-        user=where.user,
-        password=where.password,
-        dbname=where.db,
-        application_name="bitso-warehouse",
-        connect_timeout=CONNECT_SECONDS,
-        keepalives_idle=30,
-        keepalives_interval=10,
-        keepalives_count=3,
-        client_encoding=ENCODING,
-    )
+    with connecting():
+        connection = psycopg2.connect(
+            host=where.host,
+            port=where.port,
+            user=where.user,
+            password=where.password,
+            dbname=where.db,
+            application_name="bitso-warehouse",
+            connect_timeout=CONNECT_SECONDS,
+            keepalives_idle=30,
+            keepalives_interval=10,
+            keepalives_count=3,
+            client_encoding=ENCODING,
+        )
     connection.set_session(isolation_level=ISOLATION)
     return connection
+
+
+@contextlib.contextmanager
+def connecting() -> Iterator[None]:
+    """Open a connection in here; raises NeverAskedError where no server was asked for one."""
+    try:
+        yield
+    except psycopg2.OperationalError as error:
+        if _begins():
+            raise
+        told = ", ".join(sorted(name for name in os.environ if name.startswith("PG")))
+        said = str(error).strip()
+        raise NeverAskedError(f"{said} (told by the environment: {told or 'nothing'})") from None
+
+
+def _begins() -> bool:
+    """Whether libpq begins any connection, with what the environment tells it (PGSSLMODE, ...).
+
+    Its words are many, and none when it is waited for by `_wait`; this asks no server anything.
+    """
+    try:
+        psycopg2.connect(
+            host="127.0.0.1", port=9, dbname="none", async_=True, connection_factory=Connection
+        ).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
 
 
 def prepare(connection: Connection) -> None:

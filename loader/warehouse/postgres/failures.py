@@ -24,7 +24,7 @@ _NO_ROOM = ("53",)
 _NO_ENTRY = (
     "password", "authentication", "does not exist", "pg_hba.conf", "permission denied",
     "not permitted to log in", "no such", "SSL was required", "does not support SSL", "certificate",
-    "unsupported startup parameter",
+    "unsupported startup parameter", 'parameter "', "command-line argument",
 )  # fmt: skip
 _INVALID_AUTHORIZATION, _CONNECTION_FAILURE, _DATA_EXCEPTION = "28000", "08006", "22000"
 
@@ -39,6 +39,10 @@ _WHAT_TO_DO = {
 }
 
 
+class NeverAskedError(psycopg2.OperationalError):
+    """A connection that libpq did not begin, because of what the environment tells it."""
+
+
 def state_of(error: psycopg2.Error) -> str:
     """Its SQLSTATE; the nearest one where it has none, as when a connection was not made.
 
@@ -47,7 +51,9 @@ def state_of(error: psycopg2.Error) -> str:
     if error.pgcode:
         return error.pgcode
     if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-        is_final = any(words in str(error) for words in _NO_ENTRY)
+        is_final = isinstance(error, NeverAskedError) or any(
+            words in str(error) for words in _NO_ENTRY
+        )
         return _INVALID_AUTHORIZATION if is_final else _CONNECTION_FAILURE
     return _DATA_EXCEPTION if isinstance(error, psycopg2.DataError) else ""
 

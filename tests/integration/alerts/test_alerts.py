@@ -158,7 +158,7 @@ def test_a_channel_that_fails_is_retried_and_the_others_go_on(
     assert (done.returncode, done.stdout.split(" (")[0]) == (
         75, "alerts: 0 sent, 0 failed, 0 too old",
     )  # fmt: skip
-    assert done.stderr == ("loader: 1 messages wait for another try: answered with status 503\n")
+    assert done.stderr == ("loader: 1 message to be tried again: answered with status 503\n")
     assert len(hook.received) == 5
     hook.statuses.clear()
     alerts.rows("update ops.alert_deliveries set retry_at = now() where retry_at is not null")
@@ -215,10 +215,17 @@ def test_a_channel_is_given_up_after_a_while(
     assert [message.endswith("(attempt 2): given up") for message in said] == [False, True]
     where = channels(default=hook.address())
     assert (said_of_alerts(alerts, **where) or "").startswith(
-        "1 messages of the last 24 hours given up: "
+        "1 message of the last 24 hours given up: "
     )
+    told = alerts.call("loader", "status", "alerts", **where).stdout
+    assert "look into the receiver" in told
+    assert "`dashboards ask alert-delivery`" in told
+    assert "none to look at" not in told
     alerts.rows("update ops.alert_deliveries set started_at = now() - interval '25 hours'")
     assert said_of_alerts(alerts, **where) is None
+    told = alerts.call("loader", "status", "alerts", **where).stdout
+    assert "look into the receiver" not in told
+    assert told.endswith("1 of 1 jobs fresh, none to look at\n")
 
 
 def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
@@ -244,7 +251,7 @@ def test_a_doubtful_delivery_is_repeated_at_most_once_and_says_so(
         "no answer within 1 s (attempt 2): given up, for it may have arrived"
     )
     assert said_of_alerts(alerts, **where) == (
-        "1 messages of the last 24 hours given up: no answer within 1 s"
+        "1 message of the last 24 hours given up: no answer within 1 s"
     )
     # Its end is news all the same.
     hook.held.clear()
@@ -303,7 +310,7 @@ def test_an_exception_in_a_sender_is_a_failed_delivery(
         "message": "the message could not be written: KeyError",
         "courier": "nothing can be sent: Too many open files",
     }[fault]
-    assert said_of_alerts(alerts, **where) == f"1 messages not delivered yet: {error}"
+    assert said_of_alerts(alerts, **where) == f"1 message not delivered yet: {error}"
     monkeypatch.undo()
     send(hook)
     assert events(hook.received)[1:] == [("btc_mxn", "opened")]

@@ -110,9 +110,9 @@ def test_mutes_are_listed_shown_and_ended(alerts: Warehouse) -> None:
     done = alerts.call("loader", "alerts", "mute", "eth_mxn", "--for", "0")
     assert done.stdout == "eth_mxn: 0 mutes ended\n"
     done = alerts.call("loader", "alerts", "mute", "btc_mxn", "--for", "0")
-    assert done.stdout == "btc_mxn: 1 mutes ended\n"
+    assert done.stdout == "btc_mxn: 1 mute ended\n"
     done = alerts.call("loader", "alerts", "mute", "all", "--for", "0")
-    assert done.stdout == "all: 1 mutes ended\n"
+    assert done.stdout == "all: 1 mute ended\n"
     assert alerts.call("loader", "alerts", "mutes").stdout == "nothing is muted\n"
 
 

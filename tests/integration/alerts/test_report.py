@@ -59,7 +59,7 @@ def told(watched: Warehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiv
 TEXT = """\
 Spreads from 2026-01-05 12:00 to 13:00 UTC
 btc_mxn: 2 above 0.1 %, 1 above 0.5 %, 0 above 1 % (4 observations, 66.6 % of those expected)
-eth_mxn: 1 above 0.1 %, 0 above 0.5 %, 0 above 1 % (1 observations, coverage not known)
+eth_mxn: 1 above 0.1 %, 0 above 0.5 %, 0 above 1 % (1 observation, coverage not known)
 usd_mxn: not observed"""
 
 

@@ -82,7 +82,7 @@ def test_a_ping_that_fails_disturbs_no_alert_and_is_no_leak(
     with watchdog(500, hangs=fault == "hangs") as (there, pings):
         url = {
             "nobody there": f"http://127.0.0.1:{free_port()}/{SECRET}",
-            "no address": f"nosuch://{SECRET}",
+            "no address": f"http://nowhere.invalid/{SECRET}",
         }
         with watched(alerts, hook, url.get(fault, there)) as process:
             lines = []

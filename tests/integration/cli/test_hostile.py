@@ -156,7 +156,7 @@ def test_a_command_takes_the_ends_of_time(
         assert done.returncode == code, (given, done.stderr)
         assert done.stderr.count("\n") <= 1
         if code == 0 and until == LAST and "out" in path:
-            assert "1 observations in 1 files" in done.stdout
+            assert "1 observation in 1 file" in done.stdout
 
 
 # ------------------------------------------------------------------- questions

@@ -19,7 +19,8 @@ from tests.conftest import BIN, Warehouse
 
 # Marts as dbt builds them, with little in them, and two target tables with awkward values.
 TABLES = """
-    create table marts.reporting_settings as select 'UTC' as reporting_timezone;
+    create table marts.reporting_settings as
+    select 'UTC' as reporting_timezone, 120 as blind_after_seconds;
     create table marts.daily_active_users (activity_date date, status text, active_users bigint);
     create table marts.user_deposit_history (
         status text, user_id text, in_snapshot boolean, deposits bigint,
@@ -50,10 +51,10 @@ TABLES = """
     );
     create table marts.spread_alerts (
         book text, threshold_pct numeric, opened_at timestamptz, closed_at timestamptz,
-        peak_spread numeric, observations bigint, close_reason text
+        last_observed_at timestamptz, peak_spread numeric, observations bigint, close_reason text
     );
     create view marts.spread_alerts_live as
-    select *, closed_at as last_observed_at, closed_at as blind_at from marts.spread_alerts;
+    select *, closed_at as blind_at from marts.spread_alerts;
     create view marts.observed_books as
     select
         book, orderbook_timestamp as first_observed_at, orderbook_timestamp as last_observed_at
@@ -75,6 +76,10 @@ TABLES = """
     from marts.spread_observations;
     create table marts.feed_limits (
         feed text, interval_seconds numeric, blind_after_seconds integer
+    );
+    create table marts.watched_intervals (
+        feed text, books text [], interval_seconds integer, monitored_from timestamptz,
+        monitored_until timestamptz
     );
     create table marts.alert_messages (
         book text, threshold_pct numeric, opened_at timestamptz, episode_event text,

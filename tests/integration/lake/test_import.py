@@ -171,19 +171,35 @@ def test_a_big_file_that_breaks_off_leaves_nothing_of_itself(
 ) -> None:
     monkeypatch.setattr("loader.lake.rows.BATCH_ROWS", 10)
     monkeypatch.setattr("loader.lake.reading.CHUNK_BYTES", 1000)
-    monkeypatch.setattr("loader.lake.reading.LONGEST_LINE", 2000)
     write(tmp_path, "a.csv", ONE)
     lines = [
         TWO.replace(":02+", f":{n % 60:02}+").replace("18", f"{n // 60:02}") for n in range(600)
     ]
-    write(tmp_path, "b.csv", *lines, "x" * 9000)
+    write(tmp_path, "b.csv", *lines, *["x"] * 21)
     write(tmp_path, "c.csv", TWO)
     with pytest.raises(RefusedError, match="1 of 3 files"):
         list(import_lake(tmp_path))
     # Refused for its end, when much of it had been written.
-    assert "b.csv: a line of over" in caplog.text
+    assert "b.csv: 21 of 621 rows are bad" in caplog.text
     assert [row[4] for row in held(warehouse)] == ["a.csv", "c.csv"]
     assert warehouse.rows("select rows_read, rows_inserted from ops.runs") == [(2, 2)]
+
+
+@pytest.mark.parametrize("chunk", [1000, 1 << 20])
+def test_a_line_of_megabytes_costs_itself(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr("loader.lake.reading.CHUNK_BYTES", chunk)
+    for name, long in {"a.csv": "x" * (3 << 20), "b.csv": TWO + "0" * (3 << 20)}.items():
+        for lines in ([ONE, long, TWO], [ONE, TWO, long]):
+            warehouse.rows("truncate raw.spread_observations, raw.lake_files, ops.runs, "
+                           "ops.quarantine cascade")  # fmt: skip
+            write(tmp_path, name, *lines)
+            [run] = import_lake(tmp_path / name)
+            assert (run.rows_inserted, run.rows_quarantined) == (2, 1)
+            [(raw,)] = warehouse.rows("select raw from ops.quarantine")
+            assert raw.startswith(long[:1000])
+            assert len(raw) < 10_000
 
 
 def test_months_have_partitions(warehouse: Warehouse, tmp_path: Path) -> None:

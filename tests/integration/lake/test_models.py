@@ -103,7 +103,7 @@ def test_mended_rows_are_loaded_once(warehouse: Warehouse, tmp_path: Path) -> No
         "5,6,2024-05-28 00:00:01,btc_mxn\n"
     )
     done = warehouse.loader("lake", "import", tmp_path)
-    assert "1 rows loaded, 0 duplicate, 3 quarantined" in done.stdout
+    assert "1 row loaded, 0 duplicate, 3 quarantined" in done.stdout
     edited = tmp_path / "edited.txt"
     warehouse.loader("quarantine", "export", edited)
     text = edited.read_text()
@@ -114,7 +114,7 @@ def test_mended_rows_are_loaded_once(warehouse: Warehouse, tmp_path: Path) -> No
         )
     )
     done = warehouse.loader("quarantine", "redrive", edited)
-    assert done.stdout == "1 rows loaded, 1 were loaded already, 1 stay in quarantine\n"
+    assert done.stdout == "1 row loaded, 1 were loaded already, 1 stay in quarantine\n"
     assert done.stderr == "a.csv:3: bid is not above zero: -1\n"
     assert warehouse.rows(
         "select received_at, file_name, line_number from raw.spread_observations "

@@ -176,7 +176,7 @@ def test_a_damaged_archive_and_what_only_looks_like_data(
         "loader: 5 of 8 files refused",
     ):
         assert done.stderr.count(said) == 1, done.stderr
-    assert "1 rows loaded, 2 duplicate, 0 quarantined" in done.stdout
+    assert "1 row loaded, 2 duplicate, 0 quarantined" in done.stdout
 
 
 def test_the_first_reasons_are_said_where_no_row_can_be_read(
@@ -202,7 +202,7 @@ def test_the_first_bad_rows_of_a_run_are_told_once(module_warehouse: Warehouse, 
     assert [line.partition(": ")[0] for line in done.stderr.splitlines()] == [
         "a.csv:2", "a.csv:3", "b.csv:2",
     ]  # fmt: skip
-    assert "1 rows loaded, 3 duplicate, 8 quarantined" in done.stdout
+    assert "1 row loaded, 3 duplicate, 8 quarantined" in done.stdout
 
 
 @pytest.mark.parametrize("batch", [7, 200_000])

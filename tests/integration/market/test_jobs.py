@@ -69,7 +69,7 @@ def test_a_fresh_warehouse_takes_one_command(warehouse: Warehouse, simulator: Si
     ]  # fmt: skip
     done = warehouse.loader("order-books", "--books", "eth_mxn")
     assert done.stdout == (
-        "order-books: eth_mxn: 1 rows loaded, 0 duplicate, 0 quarantined (run 3)\n"
+        "order-books: eth_mxn: 1 row loaded, 0 duplicate, 0 quarantined (run 3)\n"
     )
     assert len(asked(simulator)) <= 4
 

@@ -294,7 +294,7 @@ def test_a_recording_that_is_none_is_refused_whole(
         ),
         (
             [Body("coingecko_tickers", "bitso", NOON, "[]")],
-            "r.jsonl: none of its 1 records can be read: there is no tickers",
+            "r.jsonl: none of its 1 record can be read: there is no tickers",
         ),
     ],
 )

@@ -231,7 +231,7 @@ def test_a_job_on_time_is_fresh(warehouse: Warehouse) -> None:
         job="tickers", state="fresh", last_success=NOW - MINUTE, load_lag_seconds=60,
         newest_event=NOW - 2 * MINUTE, event_lag_seconds=120, next_expected=NOW,
         running_since=None, rows=2,
-        quarantined_open=0, last_error=None,
+        quarantined_open=0, given_up=0, last_error=None,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from loader.operations.edited import export_rows
 from loader.operations.redrive import redrive
 from loader.snapshots.load import load_snapshots
 from loader.warehouse.errors import RefusedError, TransientError
+from loader.warehouse.text import counted
 from tests.conftest import Warehouse
 from tests.ledger import counts
 from tests.snapshot_files import content, error_of, good_rows, write
@@ -247,10 +248,10 @@ def test_what_was_never_in_quarantine_is_said_and_the_rest_is_loaded(
     # The second time its row is loaded already, which is no fault.
     for loads in (1, 0):
         done = warehouse.call("loader", "quarantine", "redrive", edited)
-        assert done.stdout.startswith(f"{loads} rows loaded, ")
+        assert done.stdout.startswith(f"{counted(loads, 'row')} loaded, ")
         assert done.returncode == 2
         [line] = done.stderr.splitlines()
-        assert line.startswith("loader: 25 rows of the file were never in this quarantine")
+        assert line.startswith("loader: 25 rows of the file never stood in this quarantine")
         assert line.endswith("quarantine_id 70, " + ", ".join(map(str, range(71, 90))) + ", ...")
     edited.write_text("\n".join(["raw,quarantine_id", rows[0]]))
     assert warehouse.call("loader", "quarantine", "redrive", edited).returncode == 0

@@ -64,9 +64,9 @@ def test_the_same_bytes_with_other_names_are_another_snapshot(
         "1,2023-01-02 03:04:05,u1,1.5,mxn,btc,complete\n"
     )
     for columns, said, currency in (
-        ("a=currency,b=", "1 rows loaded", "mxn"),
+        ("a=currency,b=", "1 row loaded", "mxn"),
         ("a=currency,b=", "nothing to do", "mxn"),
-        ("b=currency,a=", "1 rows loaded", "btc"),
+        ("b=currency,a=", "1 row loaded", "btc"),
         ("B=currency,a=", "nothing to do", "btc"),
     ):
         done = warehouse.call("loader", "snapshots", path, "--columns", columns)

@@ -335,7 +335,7 @@ def test_a_second_loader_says_that_one_is_at_work(
         assert end(loading).returncode == 0
     assert warehouse.rows(DIGEST) == undisturbed
     assert runs(warehouse) == [("succeeded", None)]
-    assert "1 rows loaded" in load_when_free(warehouse, other)
+    assert "1 row loaded" in load_when_free(warehouse, other)
 
 
 def test_of_loaders_started_together_the_rows_come_once(

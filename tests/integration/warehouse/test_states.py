@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg2
@@ -11,7 +11,7 @@ import pytest
 from loader.cli.main import main as loader
 from loader.operations.dbt import run_dbt
 from loader.warehouse.errors import TerminalError, TransientError
-from loader.warehouse.postgres.connection import SESSION, connect
+from loader.warehouse.postgres.connection import SESSION, connect, interruptible
 from loader.warehouse.postgres.failures import cause_of, database_error
 from loader.warehouse.postgres.roles import ROLE_PREFIX, ROLES
 from tests.conftest import Server, Warehouse
@@ -287,9 +287,44 @@ def test_who_is_not_let_in_is_told_whether_to_wait(
 ) -> None:
     names = {f"WAREHOUSE_{name.upper()}": str(value) for name, value in wrong.items()}
     tried.activate()
-    with settings(names), pytest.raises(error, match=r"^cannot connect to .* as ") as info:
-        connect()
-    assert "\n" not in str(info.value)
+    for waiting in (nullcontext(), interruptible()):
+        with (
+            settings(names), waiting,
+            pytest.raises(error, match=r"^cannot connect to .* as ") as info,
+        ):  # fmt: skip
+            connect()
+        assert "\n" not in str(info.value)
+        assert "environment" not in str(info.value)
+
+
+# What libpq reads from the environment, and refuses by itself or has the server refuse.
+ODD_ENVIRONMENTS = {
+    **dict.fromkeys((
+        "PGSSLMODE", "PGSERVICE", "PGCHANNELBINDING", "PGGSSENCMODE", "PGTARGETSESSIONATTRS",
+        "PGREQUIREAUTH", "PGSSLMINPROTOCOLVERSION", "PGSSLCERTMODE", "PGLOADBALANCEHOSTS",
+        "PGHOSTADDR", "PGOPTIONS", "PGTZ", "PGDATESTYLE",
+    ), "weird"),
+    "PGSSLMAXPROTOCOLVERSION": "TLSv1", "PGSSLNEGOTIATION": "direct",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_ENVIRONMENTS)
+def test_what_the_environment_tells_libpq_wrong_does_not_pass(
+    tried: Warehouse, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, ODD_ENVIRONMENTS[name])
+    tried.activate()
+    for waiting in (nullcontext(), interruptible()):
+        with waiting, pytest.raises(TerminalError, match=r"^cannot connect to .* as ") as info:
+            connect()
+        assert "\n" not in str(info.value)
+
+
+def test_each_command_says_so(tried: Warehouse) -> None:
+    for command in (("loader", "status"), ("loader", "init"), ("dashboards", "ask", "books")):
+        done = tried.call(*command, PGSSLMODE="weird")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert 'invalid sslmode value: "weird" (told by the environment: PG' in done.stderr
 
 
 @pytest.fixture

@@ -123,6 +123,23 @@ def test_no_password_is_taken_from_a_netrc(
     assert second.headers["authorization"].startswith("Bearer ")
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://[::1", "http://u:sesame@h:99999", "http://h:x", "ftp://h", "socks5://h", "http://",
+     "http://a..b"],
+)  # fmt: skip
+def test_a_proxy_that_cannot_be_used_is_told_as_the_proxy(
+    rig: SourcesRig, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(TerminalError) as caught:
+        rig.bitso.ticker("btc_mxn")
+    assert str(caught.value) == (
+        "bitso: the proxy that the environment names (http_proxy) cannot be used"
+    )
+
+
 def test_a_message_is_one_short_line(rig: SourcesRig) -> None:
     error = {"error": {"code": "0301", "message": "line\nbreak " * 500}}
     rig.simulator.faults.add("status", argument={"status": 400, "document": error})

@@ -104,3 +104,24 @@ def test_the_three_patterns_find_what_they_are_for() -> None:
     assert MAKES_PARTITIONS.search("select raw.ensure_day(%s, %s)")
     assert not MAKES_PARTITIONS.search("select raw.partition_time(relname)")
     assert OPENS_A_CONNECTION.search("psycopg2.connect(dsn)")
+
+
+# What is counted in words, and may be one: text.counted says it. Neither limits are, nor the whole
+# that something is of.
+COUNTED = re.compile(
+    r" (row|message|mute|run|day|file|observation|line|record|field|attempt|byte|spread|place)s\b"
+)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_counts_in_words_know_one(path: Path) -> None:
+    tree = ast.parse((PROJECT_ROOT / path).read_text())
+    for text in (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)):
+        values = [ast.Constant(""), *text.values]
+        for before, count, words in zip(values, values[1:], values[2:], strict=False):
+            if isinstance(count, ast.FormattedValue) and isinstance(words, ast.Constant):
+                is_limit = ast.unparse(count.value).strip("()").partition(" ")[0].isupper()
+                is_whole = isinstance(before, ast.Constant) and str(before.value).endswith(" of ")
+                assert is_limit or is_whole or not COUNTED.match(str(words.value)), ast.unparse(
+                    text
+                )

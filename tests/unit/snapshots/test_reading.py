@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from loader.snapshots import grammar, reading
 from loader.snapshots.grammar import KINDS, NULL_WORDS, parse_record
 from loader.snapshots.header import recognise
-from loader.snapshots.reading import BadRow, ExactRow, SnapshotFile, Span
+from loader.snapshots.reading import KEPT_BYTES, BadRow, ExactRow, SnapshotFile, Span
 from loader.snapshots.rows import SeenIds
 from loader.warehouse.columns import ColumnNames
 from loader.warehouse.errors import RefusedError, TransientError
@@ -520,14 +520,32 @@ def test_a_quoted_text_may_hold_line_ends_and_the_next_line_keeps_its_number(
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_megabytes_without_a_line_end_are_refused_before_they_fill_memory(
-    tmp_path: Path, *, packed: bool
+@pytest.mark.parametrize("after", [[], ["u2", "u3"]])
+def test_a_line_of_megabytes_is_one_bad_row_of_which_the_start_is_kept(
+    tmp_path: Path, after: list[str], *, packed: bool
 ) -> None:
     path = tmp_path / "long.csv"
     data = content("users", ["u1"]) + b"x" * (5 << 20)
+    data += b"".join(b"\n" + user.encode() for user in after)
     path.write_bytes(gzip.compress(data, 1) if packed else data)
-    with pytest.raises(RefusedError, match=r"^long\.csv: line 3 is longer than a megabyte"):
-        records_of(path)
+    records = records_of(path)
+    [bad] = [each for each in records if isinstance(each, BadRow)]
+    assert (bad.line, bad.code, bad.raw) == (3, "too_long", "x" * KEPT_BYTES + "…")
+    assert [line for line, is_good in lines_of(records) if is_good] == [
+        2,
+        *range(4, 4 + len(after)),
+    ]
+    with closing(SnapshotFile(path)) as file:
+        list(file.records())
+        assert list(file.raw_rows(range(4, 4 + len(after)))) == after
+
+
+def test_a_line_end_of_old_macs_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "mac.csv"
+    path.write_bytes(content("users", ["u1", "u2\ru3", '"u4\ru5"']))
+    [bad] = [each for each in records_of(path) if isinstance(each, BadRow)]
+    assert (bad.line, bad.code) == (3, "malformed")
+    assert bad.reason.startswith("a line end of old Macs (CR without LF) stands in the row")
 
 
 @pytest.mark.parametrize(

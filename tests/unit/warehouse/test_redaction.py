@@ -121,7 +121,9 @@ def _forgetful() -> Iterator[None]:
 def _environment() -> dict[str, str]:
     """A variable for each place in which a secret can be set."""
     secret = {
-        f"WAREHOUSE_{name}".upper(): SECRET
+        f"WAREHOUSE_{name}".upper(): (
+            f"https://me:{quote(SECRET, safe='')}@host" if name.endswith("_url") else SECRET
+        )
         for name, field in Settings.model_fields.items()
         if "SecretStr" in str(field.annotation) and name != "alert_channels"
     }

@@ -1,11 +1,13 @@
 """What is set from outside: each setting with whatever somebody may write, and the file of them."""
 
+import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import SecretStr
@@ -123,6 +125,59 @@ def test_blanks_around_a_value_and_the_case_of_a_name_say_nothing(name: str) -> 
         assert getattr(get_settings(), name) == plain
     if not is_number(name):
         assert plain != getattr(DEFAULTS, name)
+
+
+# Nobody can be reached there, whatever is listening.
+NOWHERE = (
+    "h:99999", "h:0", "h:-1", "h:80:90", "h:٣", "[::1", "[zz]", "[::1]x", "::1", "a..b", ".a", "*",
+    "a" * 64 + ".mx", "a." * 130 + "mx", "h%41", "h\\x", "h<", "\uff41",
+)  # fmt: skip
+SOMEWHERE = ("h", "h:1", "h:65535", "[::1]:80", "127.0.0.1", "a_b", "mx.", "a" * 63 + ".mx",
+             "ñandú.mx", "xn--and-6ma2c.mx")  # fmt: skip
+ADDRESSES = {
+    name: "ws" if name == "bitso_stream_url" else "http" for name in FIELDS if name.endswith("_url")
+}
+
+
+def test_an_address_is_one_that_can_be_connected_to() -> None:
+    assert len(ADDRESSES) == 8
+    for name, scheme in ADDRESSES.items():
+        for host in SOMEWHERE:
+            for path in ("", "/", "/a/b"):
+                assert not _refusal(name, f"{scheme}://{host}{path}"), host
+        for host in NOWHERE:
+            for path in ("", "/"):
+                said = _refusal(name, f"{scheme}://{host}{path}")
+                assert said, host
+                assert said.startswith(f"{variable(name)}: ")
+                assert f" is not an address such as {scheme}s://host/path" in said
+
+
+COMPOUND = [name for name in FIELDS if "tuple" in str(FIELDS[name].annotation)]
+KINDS: tuple[Any, ...] = (
+    None,
+    True,
+    7,
+    1.5,
+    "x",
+    [],
+    {},
+    [[]],
+    [{}],
+    [None],
+    [5],
+    {"b": "x"},
+    ["x", 5],
+)
+
+
+@pytest.mark.parametrize("name", COMPOUND)
+def test_a_part_of_the_wrong_kind_is_told_in_our_words(name: str) -> None:
+    given = [json.dumps(inner) for kind in KINDS for inner in (kind, [kind], {"a": kind})]
+    refused = [said for value in given if (said := _refusal(name, value))]
+    assert len(refused) > len(given) / 2
+    for said in refused:
+        assert re.search(" is not (a book such as|a JSON object such as) ", said), said
 
 
 def test_books_are_a_list_with_commas() -> None:

@@ -108,6 +108,15 @@ def test_what_postgres_would_refuse_is_known(text: str, flaw: str | None) -> Non
     assert (flaw in found) if flaw and found else found == flaw
 
 
+@pytest.mark.parametrize("text", ["9" * 6000, "1e-2000", "1e99999999999999999999"])
+def test_a_reply_that_is_no_value_says_why(text: str) -> None:
+    with pytest.raises(ShapeError, match="a number of over 1000 digits"):
+        read_json(text)
+    assert read_json("null") is None
+    # Of an array each item is looked at by itself.
+    assert read_json(f"[{text}]") == [None]
+
+
 def test_a_flaw_belongs_to_its_item_alone() -> None:
     items = items_at("[1, NaN, 2]")
     assert [item.flaw is None for item in items] == [True, False, True]
