@@ -3,7 +3,8 @@ import { draw, remove, sort } from "/static/page.js";
 
 const market = document.getElementById("market");
 const grid = document.querySelector(".grid");
-const seconds = Number(grid.dataset.refresh);
+const form = document.querySelector("form");
+let timer;
 const waiting = new Set();
 
 // The text of an address; what is wrong with it is told in words of the server.
@@ -59,23 +60,25 @@ async function put(inside, text) {
 // What was there stays, marked as old; where nothing was, the words take its place.
 function complain(inside, words) {
   const time = inside.querySelector(".asked");
-  if (time) {
+  const told = time ? document.createElement("span") : document.createElement("p");
+  told.textContent = time ? `, not brought anew: ${words}` : words;
+  if (!time) {
+    told.className = "error";
+    inside.replaceChildren(told);
+  } else if (!time.classList.contains("old")) {
     time.classList.add("old");
-    time.title = words;
-    return;
+    time.append(told);
   }
-  const told = document.createElement("p");
-  told.className = "error";
-  told.textContent = words;
-  inside.replaceChildren(told);
 }
 
 async function showMarket() {
-  if (market.contains(document.activeElement)) return;
+  const held = market.contains(document.activeElement) && document.activeElement.getAttribute("href");
   try {
     market.innerHTML = await asked("/market");
+    const links = [...market.querySelectorAll("a")];
+    links.find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
   } catch (error) {
-    market.querySelector(".asked")?.classList.add("old");
+    lose(error.message);
   }
   tellAge();
 }
@@ -85,7 +88,25 @@ function tellAge() {
   const time = market.querySelector("time");
   const old = Math.floor((Date.now() - new Date(time.dateTime)) / 60000);
   market.querySelector(".since").textContent = old > 0 ? `, ${old} min ago` : "";
-  if (old > 1) time.parentElement.classList.add("old");
+  if (old > 1) lose();
+}
+
+// What a book was like is no word about this moment: calm least of all.
+function lose(why) {
+  const [stamp, time] = [market.querySelector(".asked"), market.querySelector("time")];
+  stamp.classList.add("old");
+  if (why && !stamp.querySelector(".why")) {
+    const told = document.createElement("span");
+    told.className = "why";
+    told.textContent = `, not brought anew: ${why}`;
+    stamp.append(told);
+  }
+  for (const book of market.querySelectorAll(".book:has(a)")) {
+    const state = document.createElement("b");
+    state.textContent = "not known";
+    book.className = "book blind";
+    book.replaceChildren(book.querySelector("a"), " ", state, ` since ${time.textContent}`);
+  }
 }
 
 function showAll() {
@@ -111,14 +132,33 @@ document.addEventListener("keydown", (event) => {
   }
 });
 // An address says what is chosen, and nothing else.
-document.querySelector("form").addEventListener("formdata", (event) => {
+form.addEventListener("formdata", (event) => {
   for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
 });
+// And the form says what the address does, also where the browser remembers something else.
+window.addEventListener("pageshow", () => {
+  form.reset();
+  form.elements.refresh.value = new URL(location).searchParams.get("refresh") ?? "";
+  keepPace();
+});
+// A pace takes effect at once: nothing of the page is another for it.
+form.elements.refresh.addEventListener("change", () => {
+  const there = new URL(location);
+  there.searchParams.delete("refresh");
+  if (form.elements.refresh.value) there.searchParams.set("refresh", form.elements.refresh.value);
+  history.replaceState(null, "", there);
+  keepPace();
+});
+
+function keepPace() {
+  clearInterval(timer);
+  const seconds = Number(form.elements.refresh.value);
+  if (seconds) timer = setInterval(() => document.hidden || showAll(), seconds * 1000);
+}
 
 grid.querySelectorAll("article").forEach(show);
 setInterval(tellAge, 10000);
-if (seconds) {
-  setInterval(() => document.hidden || showAll(), seconds * 1000);
-  // Who comes back sees this moment.
-  document.addEventListener("visibilitychange", () => document.hidden || showAll());
-}
+// Who comes back sees this moment.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && form.elements.refresh.value) showAll();
+});

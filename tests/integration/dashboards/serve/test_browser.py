@@ -72,6 +72,8 @@ def test_a_filter_is_in_the_address_and_the_address_brings_it_back(visit: Visit)
     page.go_back()
     visit.settle()
     assert "book: btc_mxn" in str(given.text_content())
+    # The form says what the address does, whatever the browser remembers.
+    assert (visit.filter("book").input_value(), visit.filter("by").input_value()) == ("", "")
     page.go_forward()
     visit.settle()
     page.get_by_role("link", name="All as it was").click()
@@ -150,14 +152,46 @@ def test_what_cannot_be_refreshed_is_marked_as_old(visit: Visit) -> None:
     page.clock.run_for(10_500)
     wait_for(lambda: page.locator("article .asked.old").count(), "the marks")
     assert page.locator("article .asked").count() == page.locator("article .asked.old").count()
-    assert page.locator("#market .asked.old").count() == 1
-    # And one that nobody refreshes tells its age by itself.
-    page.clock.run_for(5 * 60_000)
-    assert re.search(r"\d+ min ago", page.locator("#market .since").inner_text())
+    assert "not brought anew: " in page.locator("article .asked").first.inner_text()
+    assert_lost(page)
     page.goto("about:blank")
     # The browser tells of each that was cut off.
     assert {"net::ERR_FAILED" in each for each in visit.troubles} == {True}
     visit.troubles.clear()
+
+
+def assert_lost(page: Page) -> None:
+    """No book is called anything but not known, since when it was."""
+    wait_for(lambda: page.locator("#market .asked.old").count(), "the mark")
+    books = page.locator("#market .book").all_inner_texts()
+    assert books
+    for book in books:
+        assert re.fullmatch(r"\w+ not known since \d\d:\d\d:\d\d UTC", book)
+
+
+def test_a_page_that_nobody_refreshes_calls_no_book_calm(visit: Visit) -> None:
+    visit.page.clock.install()
+    visit.open("/dashboards/alerts")
+    assert "not known" not in visit.page.locator("#market").inner_text()
+    visit.page.clock.run_for(5 * 60_000)
+    assert_lost(visit.page)
+    assert re.search(r"\d+ min ago", visit.page.locator("#market .since").inner_text())
+
+
+def test_a_pace_takes_effect_at_once(visit: Visit) -> None:
+    page = visit.page
+    page.clock.install()
+    visit.open("/dashboards/alerts?book=btc_mxn")
+    visit.filter("refresh").select_option("10")
+    assert visit.path == "/dashboards/alerts?book=btc_mxn&refresh=10"
+    tile = page.locator("article").first
+    page.clock.run_for(10_500)
+    wait_for(lambda: tile.get_attribute("data-shown") == "2", "the refresh")
+    visit.filter("refresh").select_option("")
+    assert visit.path == "/dashboards/alerts?book=btc_mxn"
+    page.clock.run_for(60_500)
+    assert tile.get_attribute("data-shown") == "2"
+    assert page.locator("#market .book:has-text('not known')").count() == 0
 
 
 def test_by_keys_alone(visit: Visit) -> None:

@@ -75,7 +75,7 @@ def test_what_is_chosen_reaches_the_tiles_and_the_links(address: str) -> None:
     query = "book=USD_MXN&from=2026-01-05T13:00:00Z&to=2026-01-05T13:30:00Z&refresh=60"
     page = get(address, f"/dashboards/spread-monitor?{query}").text
     assert 'name="book" value="USD_MXN"' in page
-    assert 'data-refresh="60"' in page
+    assert '<option value="60" selected>' in page
     sources = [each.replace("&amp;", "&") for each in re.findall(r'data-src="([^"]+)"', page)]
     assert len(sources) == 8
     for source in sources:
