@@ -77,7 +77,7 @@ def _begin(connection: Connection) -> list[str]:
         connection.commit()
         targets = [name for schema, name in tables if schema == "target"]
         if not targets:
-            raise TerminalError("there is no target table yet: run `dbt build` first")
+            raise TerminalError("there is no target table yet: run `loader transform` first")
         names = sql.SQL(", ").join(sql.Identifier(*table) for table in tables)
         cursor.execute(sql.SQL("lock table {} in access share mode").format(names))
     return targets

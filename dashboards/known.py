@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
 
 import psycopg2
 from psycopg2 import sql
@@ -35,7 +36,9 @@ class Extent:
         """How new the data are, with how old that is."""
         if self.last is None or self.age_seconds is None:
             return "there are no data yet"
-        return f"data until {_written(self.last)}, {age(self.age_seconds)}"
+        is_a_day = not isinstance(self.last, datetime)
+        old = _age_of_day(self.age_seconds) if is_a_day else age(self.age_seconds)
+        return f"data until {_written(self.last)}, {old}"
 
     @property
     def from_to(self) -> str:
@@ -123,7 +126,9 @@ def calm_or_unseen(
     if rest := books[_BOOKS_SAID:]:
         unseen = sum(is_unseen for _, is_unseen in rest)
         said.append(f"{counted(len(rest), 'book')} more, {unseen} of them not seen")
-    return "; ".join(said) or "no book is watched"
+    if not said:
+        return "no book is watched" if values.get("book") is None else "this book is not watched"
+    return "; ".join(said)
 
 
 @contextlib.contextmanager
@@ -167,8 +172,20 @@ def _as_known(cursor: Cursor, names: KnownNames, where: str, value: Value) -> Va
 def _suggested(value: str, known: list[str]) -> str:
     if not known:
         return ": nothing is loaded yet"
+    with contextlib.suppress(InvalidOperation):
+        number = Decimal(value)
+        closest = min(known, key=lambda name: abs(Decimal(name) - number))
+        return f": did you mean {closest}?"
     some = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
     return nearest(value, known) or f": known are {some}"
+
+
+def _age_of_day(seconds: float) -> str:
+    """How long ago a day was that began so many seconds ago: it is not over yet, or it is."""
+    days = int(seconds // 86_400)
+    if days > 1:
+        return f"{counted(days, 'day')} ago"
+    return "yesterday" if days == 1 else "today"
 
 
 def _written(moment: date | datetime) -> str:

@@ -80,7 +80,7 @@ def _prune_table(
             continue
         why: str | None
         if modelled is None:
-            why = "not known to be modelled: run dbt build first"
+            why = "not known to be modelled: run `loader transform` first"
         elif until > modelled.until:
             why = f"modelled until {modelled.until:%Y-%m-%d %H:%M} UTC only"
         else:
@@ -99,7 +99,7 @@ def _drop(connection: Connection, table: str, day: date, modelled_run: int) -> s
             is_dropped = drop_partition(cursor, table, day, modelled_run)
     except psycopg2.errors.LockNotAvailable:
         return "in use: the next prune drops it"
-    return None if is_dropped else "rows came after the last dbt build: run it first"
+    return None if is_dropped else "rows came after the last `loader transform`: run it first"
 
 
 def _modelled(connection: Connection) -> dict[str, Modelled]:

@@ -129,9 +129,10 @@ def counted(count: int, thing: str) -> str:
 
 def age(seconds: float) -> str:
     """How long ago something was, in the one unit that fits."""
-    if seconds < 0:
+    # The clock that wrote it may be a little ahead.
+    if seconds <= -1:
         return "in the future"
     for unit, length, up_to in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < up_to:
-            return f"{int(seconds // length)} {unit} ago"
+            return f"{int(max(seconds, 0) // length)} {unit} ago"
     return f"{counted(int(seconds // 86_400), 'day')} ago"

@@ -28,7 +28,7 @@ _NO_ENTRY = (
 )  # fmt: skip
 _INVALID_AUTHORIZATION, _CONNECTION_FAILURE, _DATA_EXCEPTION = "28000", "08006", "22000"
 
-_INIT_FIRST = "run `loader init` and `dbt build` first"
+_INIT_FIRST = "run `loader init` and `loader transform` first"
 _WHAT_TO_DO = {
     "42P01": _INIT_FIRST,
     "3F000": _INIT_FIRST,

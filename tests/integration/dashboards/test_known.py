@@ -2,10 +2,12 @@
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 import pytest
 
+from dashboards.known import Extent
 from dashboards.questions import load_questions
 from tests.conftest import Warehouse
 
@@ -16,7 +18,10 @@ NAMED = [
     for name, parameter in question.parameters.items()
     if parameter.known
 ]
-AGE = re.compile(r"data until (\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\dZ)?, [\d,]+ (s|min|h|days) ago\n")
+AGE = re.compile(
+    r"data until (\d{4}-\d\d-\d\d)(T\d\d:\d\d:\d\dZ)?, "
+    r"(today|yesterday|[\d,]+ (s|min|h|days) ago)\n"
+)
 
 
 def ask(warehouse: Warehouse, name: str, *arguments: str) -> Any:
@@ -92,6 +97,21 @@ def test_a_known_name_without_data_in_that_time_says_when_there_are(sampled: War
     )
     done = ask(sampled, "spread-observations", "--book", never, "--format", "csv")
     assert (done.returncode, done.stderr) == (0, "no rows: there are no data yet\n")
+    for question in ("open-alerts", "spread-alerts"):
+        done = ask(sampled, question, "--book", never)
+        assert "this book is not watched" in done.stderr
+
+
+def test_a_number_is_near_by_its_value(sampled: Warehouse) -> None:
+    done = ask(sampled, "spread-alerts", "--threshold", "0.2")
+    assert done.stderr.endswith(": did you mean 0.1?\n")
+
+
+def test_a_day_that_is_not_over_is_today() -> None:
+    said = [Extent(None, date(2026, 1, 5), days * 86_400 + 1).in_words for days in (-1, 0, 1, 2)]
+    assert said == [f"data until 2026-01-05, {ago}" for ago in (
+        "today", "today", "yesterday", "2 days ago",
+    )]  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", ["NaN", "inf", "-1", "1e3", "0x1", "", "0.1 %", "9" * 31])

@@ -242,7 +242,7 @@ def test_a_mart_that_is_not_built_gets_one_line(marts: Warehouse) -> None:
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert "marts.user_logins" in done.stderr
-    assert "dbt build" in done.stderr
+    assert "loader transform" in done.stderr
 
 
 def test_a_wrong_connection_gets_one_line(marts: Warehouse) -> None:
@@ -335,7 +335,7 @@ def test_export_without_any_target_table_says_what_to_do(marts: Warehouse, tmp_p
     finally:
         marts.rows("drop schema target; alter schema elsewhere rename to target")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "dashboards: there is no target table yet: run `dbt build` first\n"
+    assert done.stderr == "dashboards: there is no target table yet: run `loader transform` first\n"
 
 
 def test_a_directory_that_cannot_be_made_gets_one_line(marts: Warehouse, tmp_path: Path) -> None:

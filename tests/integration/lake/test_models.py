@@ -153,7 +153,7 @@ def test_modelled_months_can_be_dropped(warehouse: Warehouse, tmp_path: Path) ->
         (["export", "--to", "x", "--by", "colour"], 2, "colour: not a layout (book-date, "),
         (["export", "--to", "x", "--format", "avro"], 2, "'avro' is not one of 'parquet', 'csv'"),
         (["export", "--to", "nope://key:secret@x"], 2, "--to is not an address such as s3://"),
-        (["export", "--to", "x"], 1, "run `loader init` and `dbt build` first"),
+        (["export", "--to", "x"], 1, "run `loader init` and `loader transform` first"),
         (["import", "nowhere"], 2, "nowhere: no such file or directory"),
         (["import"], 2, "Missing argument 'DIR|FILE'."),
     ],

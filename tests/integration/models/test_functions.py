@@ -17,7 +17,7 @@ FUNCTIONS = {
     "book_named", "days_known", "first_instant", "hours_watched", "is_above", "last_instant",
     "readable_amount", "readable_boolean", "readable_instant", "readable_integer",
     "readable_number", "readable_text", "readable_whole_number",
-    "highest_alerts_at", "spread_at", "states_at", "usual_spread",
+    "highest_alerts_at", "lost_alerts_at", "spread_at", "states_at", "usual_spread",
     "backtested_alerts", "calm_or_unseen", "calm_or_unseen_now", "coverage_by_period",
     "days_observed", "delivery_by_channel", "hours_between", "period_of_book", "period_of_hour",
     "period_up_to", "quantiles_by_period", "spread_held", "spread_quality_of",
@@ -142,4 +142,4 @@ def test_dbt_run_alone_makes_them(warehouse: Warehouse) -> None:
     warehouse.rows("drop function marts.last_instant")
     asked = warehouse.run("dashboards", "ask", "pipeline-runs")
     assert asked.returncode == 1
-    assert asked.stderr.endswith("run `loader init` and `dbt build` first\n")
+    assert asked.stderr.endswith("run `loader init` and `loader transform` first\n")

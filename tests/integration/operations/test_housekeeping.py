@@ -83,7 +83,7 @@ def test_days_past_their_retention_are_dropped(warehouse: Warehouse, days: int) 
         (datetime(2026, 1, 4, 23, 59, tzinfo=UTC), 0, 3, "modelled until 2026-01-04 23:59"),
         (None, 0, 0, "not known to be modelled"),
         (LONG_DONE, None, 0, "not known to be modelled"),
-        (LONG_DONE, -1, 0, "rows came after the last dbt build"),
+        (LONG_DONE, -1, 0, "rows came after the last `loader transform`"),
     ],
 )
 def test_what_is_not_modelled_stays(
@@ -99,7 +99,7 @@ def test_what_is_not_modelled_stays(
 def test_before_the_first_build_nothing_is_dropped(warehouse: Warehouse, days: int) -> None:
     assert days
     assert set(prune(TODAY).detail["kept"].values()) == {
-        "not known to be modelled: run dbt build first"
+        "not known to be modelled: run `loader transform` first"
     }
     assert left(warehouse) == ALL
 
@@ -113,7 +113,7 @@ def test_a_late_replay_protects_the_days_that_it_wrote_to(
     run = prune(TODAY)
     assert left(warehouse) == ["03", *ALL[9:]]
     assert run.detail["kept"] == {
-        "bitso_tickers_20260103": "rows came after the last dbt build: run it first"
+        "bitso_tickers_20260103": "rows came after the last `loader transform`: run it first"
     }
 
 
