@@ -34,7 +34,7 @@ from dashboards.definitions import Dashboard, load_dashboards
 from dashboards.questions import load_questions
 from dashboards.rendering import library, own_file, template
 from dashboards.serve import tiles
-from dashboards.serve.chosen import PACES, check, chosen_in
+from dashboards.serve.chosen import PACES, Chosen, check, chosen_in, typed_in
 from dashboards.serve.filters import fields, names_to_choose
 from dashboards.serve.market import BookNow, market_now
 from dashboards.serve.pool import Flights, ReaderPool
@@ -73,21 +73,19 @@ class LivePage:
     async def page(self, request: Request) -> Response:
         """A dashboard, its tiles still to come."""
         dashboard = _dashboard(request)
-        chosen = chosen_in(dashboard, request.query_params.multi_items())
-        market, problem = await self._head(partial(check, dashboard=dashboard, chosen=chosen))
+        pairs = request.query_params.multi_items()
+        try:
+            chosen = chosen_in(dashboard, pairs)
+            market, problem = await self._head(partial(check, dashboard=dashboard, chosen=chosen))
+        except UsageError as error:
+            if "text/html" not in request.headers.get("accept", ""):
+                raise
+            # Who typed it has the form again, with what was typed in it.
+            market, problem = await self._head()
+            typed = typed_in(dashboard, pairs)
+            return _drawn(dashboard, typed, {}, market, problem, refused=one_line(str(error)))
         names = {} if problem else await self._names(dashboard)
-        return HTMLResponse(
-            template("live.html.j2").render(
-                dashboards=load_dashboards().values(),
-                dashboard=dashboard,
-                questions=load_questions(),
-                chosen=chosen,
-                paces=PACES,
-                fields=fields(dashboard, chosen, names),
-                is_sample=get_settings().db == SAMPLE,
-                **_market(market, problem),
-            )
-        )
+        return _drawn(dashboard, chosen, names, market, problem)
 
     async def market(self, _request: Request) -> Response:
         """The head by itself."""
@@ -181,6 +179,31 @@ def routes(page: LivePage) -> Starlette:
             psycopg2.Error: _fault,
             Exception: _fault,
         },
+    )
+
+
+def _drawn(
+    dashboard: Dashboard,
+    chosen: Chosen,
+    names: Mapping[str, list[str]],
+    market: tuple[BookNow, ...],
+    problem: str | None,
+    refused: str | None = None,
+) -> HTMLResponse:
+    """A dashboard with what is chosen, or with why that cannot be."""
+    return HTMLResponse(
+        template("live.html.j2").render(
+            dashboards=load_dashboards().values(),
+            dashboard=dashboard,
+            questions=load_questions(),
+            chosen=chosen,
+            paces=PACES,
+            fields=fields(dashboard, chosen, names),
+            is_sample=get_settings().db == SAMPLE,
+            refused=refused,
+            **_market(market, problem),
+        ),
+        400 if refused else 200,
     )
 
 

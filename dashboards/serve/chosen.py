@@ -57,6 +57,12 @@ def chosen_in(dashboard: Dashboard, pairs: Iterable[tuple[str, str]]) -> Chosen:
     return Chosen(tuple(filters), pace)
 
 
+def typed_in(dashboard: Dashboard, pairs: Iterable[tuple[str, str]]) -> Chosen:
+    """The same of pairs that choose nothing that can be, to be shown and put right."""
+    typed = {name: text for name, text in pairs if name in dashboard.filters}
+    return Chosen(tuple(typed.items()))
+
+
 def check(connection: Connection, dashboard: Dashboard, chosen: Chosen) -> None:
     """Raise UsageError for a value that one of the dashboard's questions would refuse."""
     looked_up: set[str] = set()

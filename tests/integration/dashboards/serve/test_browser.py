@@ -82,7 +82,11 @@ def test_a_filter_is_in_the_address_and_the_address_brings_it_back(visit: Visit)
 
 def test_a_wrong_value_is_told(visit: Visit) -> None:
     visit.page.goto(f"{visit.address}/dashboards/spread-monitor?book=btc_mnx")
-    assert "did you mean btc_mxn?" in visit.page.inner_text("body")
+    assert "did you mean btc_mxn?" in visit.page.get_by_role("alert").inner_text()
+    # Where it can be put right.
+    assert visit.filter("book").input_value() == "btc_mnx"
+    assert visit.page.get_by_role("link", name="Alerts").count() == 1
+    assert visit.page.locator("article").count() == 0
     # The browser tells of it too.
     [told] = visit.troubles
     assert "400" in told

@@ -146,6 +146,9 @@ def test_wrong_addresses_are_told_in_one_line(
     assert len(found.text.splitlines()) == 1
     if said:
         assert found.text == f"{said}\n"
+    shown = get(address, path, Accept="text/html")
+    assert shown.status_code == status
+    assert "<script>" not in shown.text
 
 
 def test_files_of_the_page_are_kept_as_long_as_they_are_the_same(address: str) -> None:
