@@ -4,6 +4,7 @@ Parquet is read from its end, so a packed file is unpacked into a temporary one 
 are read in pieces of some MiB, however large its row groups are.
 """
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from loader.warehouse.errors import RefusedError, TransientError
 from loader.warehouse.files import Unpacked
 from loader.warehouse.text import printable, quoted, shortened
 from loader.warehouse.values import MAX_DIGITS
+
+log = logging.getLogger(__name__)
 
 # What a file begins with; the second where its footer is encrypted, which is not read.
 MAGIC = (b"PAR1", b"PARE")
@@ -103,11 +106,16 @@ def open_parquet(source: BinaryIO, given: ColumnNames, path_book: str | None) ->
         if ours is None:
             continue
         if not _is_readable(ours, field.type):
-            has_no_hour = ours == "orderbook_timestamp" and pa.types.is_date(field.type)
             raise RefusedError(
-                f"the column {quoted(field.name)} is of the type {quoted(field.type)}, which "
-                f"{'has no time of day' if has_no_hour else f'is no {_WANTED[ours]}'}"
+                f"the column {quoted(field.name)} is of the type {quoted(field.type)}, which is "
+                f"no {_WANTED[ours]}"
             )
+        if pa.types.is_date(field.type):
+            # Of many rows of a day all but the first may be taken for copies of it.
+            log.warning(
+                "the column %s is of the type %s, which has no time of day: its rows are of "
+                "midnight UTC", quoted(field.name), quoted(field.type),
+            )  # fmt: skip
         names[ours] = field.name
     # Its rows come with the usual columns, whatever it calls them.
     columns = replace(found, columns=COLUMNS, names=())
@@ -195,7 +203,7 @@ def _is_readable(ours: str, kind: pa.DataType) -> bool:
     if _is_text(kind) or of.is_null(kind):
         return True
     if ours == "orderbook_timestamp":
-        return bool(of.is_timestamp(kind))
+        return bool(of.is_timestamp(kind) or of.is_date(kind))
     is_number = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
     return bool(is_number and ours != "book")
 
@@ -214,7 +222,7 @@ def _as_text(values: pa.Array) -> pa.Array:
     kind = values.type
     if pa.types.is_dictionary(kind):
         return pa.DictionaryArray.from_arrays(values.indices, _as_text(values.dictionary))
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _times(values)
     if _is_text(kind):
         # Whether they are UTF-8 is seen where they are read; a cast would look, and fail for all.
@@ -224,8 +232,12 @@ def _as_text(values: pa.Array) -> pa.Array:
 
 def _times(values: pa.Array) -> pa.StringArray:
     """Times in UTC, never finer than Postgres; of those that no year has, the number."""
-    # With a zone the numbers are UTC already.
-    numbers, per_second = values.cast(pa.int64()), _PER_SECOND[values.type.unit]
+    if pa.types.is_date32(values.type):
+        numbers, per_second = pc.multiply(values.cast(pa.int32()).cast(pa.int64()), 86_400), 1
+    else:
+        # A date has milliseconds too. With a zone the numbers are UTC already.
+        unit = values.type.unit if pa.types.is_timestamp(values.type) else "ms"
+        numbers, per_second = values.cast(pa.int64()), _PER_SECOND[unit]
     first = max(_FIRST_SECOND * per_second, -(2**63))
     last = min(_LAST_SECOND * per_second, 2**63 - 1)
     is_time = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))

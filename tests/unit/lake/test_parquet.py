@@ -70,10 +70,16 @@ def numbers() -> Iterator[pa.Array]:
             yield pa.array([3], pa.type_for_alias(f"{sign}int{bits}"))
 
 
-def test_every_type_of_a_value_is_read(tmp_path: Path) -> None:
+def test_every_type_of_a_value_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for values in times():
         found = read(write(tmp_path, timestamp=values))
         assert found == [(AT.replace(tzinfo=None), "btc_mxn", "1.5", "2.25")], values.type
+    assert caplog.text == ""
+    for kind in (pa.date32(), pa.date64()):
+        [row] = read(write(tmp_path, timestamp=pa.array([date(2024, 5, 28)], kind)))
+        assert row[0] == datetime(2024, 5, 28)  # noqa: DTZ001 (as the table has it)
+        assert "of the type date32[day], which has no time of day" in caplog.text
+        caplog.clear()
     for values in numbers():
         [row] = read(write(tmp_path, best_bid=values))
         assert row[2] == ("3" if pa.types.is_integer(values.type) else "3.5"), values.type
@@ -92,12 +98,7 @@ NONE_OF_A_VALUE: list[tuple[pa.DataType, Any]] = [
 
 def test_any_other_type_is_refused_by_its_name(tmp_path: Path) -> None:
     others: dict[str, list[pa.Array]] = {
-        "timestamp": [
-            pa.array([SECOND]),
-            pa.array([1.5]),
-            # One day is not the instant of all its rows.
-            *(pa.array([date(2024, 5, 28)], kind) for kind in (pa.date32(), pa.date64())),
-        ],
+        "timestamp": [pa.array([SECOND]), pa.array([1.5])],
         "book": [pa.array([1]), GOOD["timestamp"]],
         "best_bid": [GOOD["timestamp"], pa.array([date(2024, 5, 28)])],
     }
