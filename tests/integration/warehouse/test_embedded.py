@@ -22,6 +22,10 @@ from loader.warehouse.postgres.embedded import BIN, SUPERUSER, Embedded
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
 from tests.waiting import LAST_RESORT_SECONDS, wait_for
 
+# Beside the ports that servers are given in turn, of which another test may take the one that a
+# stopped server had.
+PORT_OF_ITS_OWN = 24_320
+
 
 @pytest.fixture
 def embedded(tmp_path: Path) -> Iterator[Embedded]:
@@ -48,7 +52,8 @@ def _postmaster(embedded: Embedded) -> int:
 
 
 def test_a_second_start_finds_the_server_and_a_restart_its_data(embedded: Embedded) -> None:
-    port = embedded.start()
+    port = embedded.start(PORT_OF_ITS_OWN)
+    assert port == PORT_OF_ITS_OWN
     assert embedded.start() == port
     _ask(embedded, port, "create table kept as select 1 as a")
     assert embedded.stop()
@@ -65,11 +70,11 @@ def test_a_process_that_used_it_does_not_start_what_somebody_has_stopped(
         monkeypatch.delenv(f"WAREHOUSE_{name}", raising=False)
     monkeypatch.setenv("WAREHOUSE_HOME", str(embedded.home))
     get_settings.cache_clear()
-    port = endpoint().port
+    assert endpoint().port == embedded.running_port()
     # It crashed: that is nobody's wish.
     os.kill(_postmaster(embedded), signal.SIGQUIT)
     wait_for(lambda: embedded.running_port() is None, "its end")
-    assert endpoint().port == port
+    assert endpoint().port == embedded.running_port()
     assert embedded.stop()
     for _ in range(2):
         with pytest.raises(TransientError, match="was stopped: `loader init` starts it again"):
@@ -82,7 +87,7 @@ def test_a_process_that_used_it_does_not_start_what_somebody_has_stopped(
         cwd=PROJECT_ROOT, check=False,
     )  # fmt: skip
     assert done.returncode == 0
-    assert endpoint().port == port
+    assert endpoint().port == embedded.running_port()
     get_settings.cache_clear()
 
 
