@@ -42,7 +42,8 @@ class CommandGroup(click.Group):
     """A click group whose errors are one line on stderr and an exit code.
 
     0 done, 1 failed, 2 wrong usage, 75 temporary; 130 and 143 after Ctrl-C and SIGTERM. A command
-    whose answer cannot be written to stdout has failed. What all command lines have beside their
+    whose answer cannot be written to stdout has failed; where its reader (head, less) has gone, it
+    ends with 141 and says nothing, as other programs do. What all command lines have beside their
     own comes with it: `--version`, `-q`, `-v`, `-h` and `completion`.
     """
 
@@ -97,8 +98,10 @@ class CommandGroup(click.Group):
             self._say(error.format_message())
             code = error.exit_code
         except OSError as error:
+            # What went past the buffer is not held any more: the pipe itself is asked.
+            has_gone = isinstance(error, BrokenPipeError) and streams.has_no_reader()
             lost = streams.settle()
-            return self._failed(lost or error, "stdout" if lost else error.filename)
+            return self._failed(lost or error, "stdout" if lost or has_gone else error.filename)
         except Exception as error:
             known = _in_our_words(error)
             if known is None:
@@ -124,8 +127,7 @@ class CommandGroup(click.Group):
     def _failed(self, error: OSError, name: Any) -> int:
         """The exit code of what the system refused."""
         if isinstance(error, BrokenPipeError) and name == "stdout":
-            # The reader (head, less) has gone, and wants to hear nothing more.
-            return TerminalError.exit_code
+            return 128 + signal.SIGPIPE
         where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
         is_closed = error.errno == errno.EBADF and name == "stdout"
         reason = "it is closed, the answer has nowhere to go" if is_closed else error.strerror
