@@ -248,7 +248,8 @@ def printed_into(stdout: TextIO, warehouse: Warehouse, command: tuple[str, ...])
     before = sys.stdout, sys.stderr
     said = io.BytesIO()
     try:
-        with contextlib.chdir(warehouse.directory), as_a_process({}), stdout as sys.stdout:
+        with contextlib.chdir(warehouse.directory), as_a_process({}):
+            sys.stdout = stdout
             sys.stderr = io.TextIOWrapper(said)
             with pytest.raises(SystemExit) as end:
                 COMMANDS[command[0]].main(command[1:])
@@ -260,7 +261,8 @@ def printed_into(stdout: TextIO, warehouse: Warehouse, command: tuple[str, ...])
 
 @pytest.mark.parametrize("command", PRINTING, ids=" ".join)
 def test_no_command_succeeds_on_a_full_disk(hostile: Warehouse, command: tuple[str, ...]) -> None:
-    code, said = printed_into(open("/dev/full", "w"), hostile, command)
+    with open("/dev/full", "w") as full:
+        code, said = printed_into(full, hostile, command)
     assert code == 75
     assert said.splitlines()[-1] == f"{command[0]}: stdout: No space left on device"
 
@@ -271,7 +273,8 @@ def test_a_reader_that_has_gone_hears_and_says_nothing_more(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    code, said = printed_into(open(writer, "w"), hostile, command)
+    with open(writer, "w") as gone:
+        code, said = printed_into(gone, hostile, command)
     # As of a program that SIGPIPE ends.
     assert code == 128 + signal.SIGPIPE
     assert f"{command[0]}: " not in said
