@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from loader.warehouse import signals, streams
-from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.errors import TerminalError, TransientError, UsageError, WarehouseError
 from loader.warehouse.redaction import redacted
 from loader.warehouse.signals import Terminated
-from loader.warehouse.text import one_line
+from loader.warehouse.text import nearest_name, one_line
 
 
 class LogLine(logging.Formatter):
@@ -95,7 +96,7 @@ class CommandGroup(click.Group):
             code = error.exit_code
         except click.ClickException as error:
             # Not show(): it puts lines of help around the one that matters.
-            self._say(error.format_message())
+            self._say(_in_one_line(error))
             code = error.exit_code
         except OSError as error:
             # What went past the buffer is not held any more: the pipe itself is asked.
@@ -116,6 +117,10 @@ class CommandGroup(click.Group):
     def _invoke(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> None:
         """As click's own `main` does, which says and prints more of Ctrl-C than it should."""
         try:
+            if f"_{prog_name}_COMPLETE".upper() in os.environ:
+                from loader.warehouse.shells import quote_names  # noqa: PLC0415
+
+                quote_names()
             self._main_shell_completion(extra, prog_name)
         except WarehouseError:
             # A name in the middle of the line may be wrong: then there is nothing to complete.
@@ -142,6 +147,27 @@ class CommandGroup(click.Group):
 
     def _say(self, message: str) -> None:
         click.echo(f"{self.name}: {one_line(redacted(message))}", self._told)
+
+
+def refuse_options_before(context: click.Context) -> None:
+    """Raise UsageError for an option that a group takes by itself, where a command follows it."""
+    for param in context.command.params:
+        if context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{param.opts[0]} stands alone: leave it or {context.invoked_subcommand} out"
+            )
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """What click says of wrong usage; a name is near by its letters, not by its dashes."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        names = [
+            opt[2:] for param in error.ctx.command.params for opt in param.opts if opt[:2] == "--"
+        ]
+        close = nearest_name(error.option_name.lstrip("-"), names)
+        hint = f": did you mean --{close}?" if close else ""
+        return f"no such option: {error.option_name}{hint}"
+    return " ".join(line.strip() for line in error.format_message().splitlines())
 
 
 def _flag(do: Callable[[click.Context], None], *names: str, help: str) -> click.Option:  # noqa: A002
