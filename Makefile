@@ -43,8 +43,10 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 load: .venv/run.stamp ## Load your own snapshot files beside the sample, and build: FILES=DIR
 	$(if $(FILES),,$(error usage: make load FILES=DIR, a directory with your snapshot files))
 	@$(BIN)/loader init
-	@$(BIN)/loader snapshots $(FILES)
-	@$(BIN)/loader transform
+	@$(BIN)/loader snapshots $(FILES); code=$$?; case $$code in 0|1) ;; *) exit $$code;; esac; \
+		$(BIN)/loader transform || exit; \
+		[ $$code -eq 0 ] || echo 'Built without what was refused above: mend it, and run this again.' >&2; \
+		exit $$code
 
 preview: .venv/run.stamp ## Draw the dashboards as one HTML page, without Docker
 	@$(BIN)/dashboards preview

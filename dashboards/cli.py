@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loader.warehouse.commands import CommandGroup, GivenPath
+from loader.warehouse.commands import CommandGroup, GivenPath, refuse_options_before
 from loader.warehouse.errors import TerminalError, UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def ask(context: click.Context, *, list_only: bool, rows_of_each: int | None) ->
     from dashboards.questions import broken_questions, load_questions
 
     if context.invoked_subcommand is not None:
+        refuse_options_before(context)
         return
     questions = load_questions().values()
     if rows_of_each:

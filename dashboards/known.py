@@ -16,7 +16,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from dashboards.parameters import KnownNames, Value
 from dashboards.questions import DataSource, Question
+from loader.operations.schedule import SCHEDULE
 from loader.warehouse.errors import UsageError
+from loader.warehouse.settings import get_settings
 from loader.warehouse.text import age, counted, nearest
 
 # Those that are not seen come first.
@@ -159,7 +161,7 @@ def _as_known(cursor: Cursor, names: KnownNames, where: str, value: Value) -> Va
             raise UsageError(f"{where}: nobody is known by that name")
         return value
     cursor.execute(sql.SQL("select distinct cast({} as text) from marts.{}").format(column, table))
-    known = sorted(name for (name,) in cursor)
+    known = sorted({name for (name,) in cursor} | _known_without_data(names))
     text = str(value)
     if text in known:
         return value
@@ -167,6 +169,12 @@ def _as_known(cursor: Cursor, names: KnownNames, where: str, value: Value) -> Va
         if name.lower() == text.lower():
             return str(name)
     raise UsageError(f"{where}: {text!a} is not known{_suggested(text, known)}")
+
+
+def _known_without_data(names: KnownNames) -> set[str]:
+    if names.also == "watched books":
+        return set(get_settings().books)
+    return {job.name for job in SCHEDULE} if names.also == "scheduled jobs" else set()
 
 
 def _suggested(value: str, known: list[str]) -> str:

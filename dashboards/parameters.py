@@ -24,11 +24,14 @@ _DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*", re.ASCII)
 class KnownNames(Strict):
     """Where the names that a parameter takes are known: a column of a table of marts.
 
-    `private` names, those of users, are never suggested: a wrong one must not tell the right ones.
+    `also` are names that are right before there are any data of them: the books of WAREHOUSE_BOOKS,
+    the jobs of the schedule. `private` names, those of users, are never suggested: a wrong one must
+    not tell the right ones.
     """
 
     table: str
     column: str
+    also: Literal["watched books", "scheduled jobs"] | None = None
     private: bool = False
 
 

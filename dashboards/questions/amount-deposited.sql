@@ -33,7 +33,7 @@ final as (
         = coalesce(
             cast(:day as date), (select latest.flow_date from latest)
         )
-        and lower(currency) = lower(:currency)
+        and currency = marts.code_of(:currency)
         and (:status = 'any' or transaction_status = :status)
 )
 

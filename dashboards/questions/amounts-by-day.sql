@@ -51,7 +51,7 @@ flows as (
         amount
     from daily_currency_flows
     where
-        lower(currency) = lower(:currency)
+        currency = marts.code_of(:currency)
         and (:status = 'any' or transaction_status = :status)
 ),
 

@@ -35,7 +35,7 @@ averaged as (
     from deposits_by_level
     where
         level = :level
-        and lower(jurisdiction) = lower(:jurisdiction)
+        and jurisdiction = marts.code_of(:jurisdiction)
         and status = :status
         and deposits > 0
 ),

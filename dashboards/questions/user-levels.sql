@@ -24,7 +24,7 @@ final as (
     where
         (
             cast(:jurisdiction as text) is null
-            or lower(jurisdiction) = lower(:jurisdiction)
+            or jurisdiction = marts.code_of(:jurisdiction)
         )
         and (cast(:user_id as text) is null or user_id = :user_id)
 )

@@ -6,7 +6,7 @@
     {% if execute and flags.WHICH in ('build', 'run', 'seed') %}
         {% do run_query(drop_unread_backups_sql()) %}
         {% for backup in run_query(backups_sql()) if backup['readers'] %}
-            {% do exceptions.warn(
+            {% do warn(
                 backup['readers'] ~ ' still reads ' ~ backup['backup']
                 ~ ', which is no longer filled: make it anew'
             ) %}

@@ -5,6 +5,7 @@ from datetime import timedelta
 import click
 
 from loader.cli.typed import completed_books, length_option
+from loader.warehouse.commands import refuse_options_before
 from loader.warehouse.errors import TransientError
 
 
@@ -14,6 +15,7 @@ from loader.warehouse.errors import TransientError
 def alerts(context: click.Context, *, is_following: bool) -> None:
     """Deliver alerts that opened or closed to their channels (WAREHOUSE_ALERT_CHANNELS)."""
     if context.invoked_subcommand:
+        refuse_options_before(context)
         return
     from loader.alerts.sender import deliver, follow, undelivered
     from loader.warehouse.text import counted

@@ -14,8 +14,8 @@ from loader.warehouse.relative import EXPECTED, instant, is_relative
 if TYPE_CHECKING:
     from loader.warehouse.ledger.runs import LedgerRun
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_LONGEST = timedelta(days=365)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_DAYS = 365
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -115,13 +115,15 @@ def length_option(name: str, help_text: str) -> Decorator:
 
 
 def _length(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     if text == "0":
         return timedelta(0)
-    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
-    if length is None or length > _LONGEST:
+    found = re.fullmatch(r"([0-9]{1,18})([smhd])", text)
+    if found is None:
         raise click.BadParameter(f"{text!r} is not a length of time such as 30m, 2h or 7d")
-    return length
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds > _LONGEST_DAYS * _SECONDS["d"]:
+        raise click.BadParameter(f"{text!r} is longer than {_LONGEST_DAYS} days")
+    return timedelta(seconds=seconds)
 
 
 def print_runs(runs: Iterable["LedgerRun"]) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import click
+from click.core import ParameterSource
 
 from loader.warehouse import signals, streams
-from loader.warehouse.errors import TerminalError, TransientError, WarehouseError
+from loader.warehouse.errors import TerminalError, TransientError, UsageError, WarehouseError
 from loader.warehouse.redaction import redacted
 from loader.warehouse.signals import Terminated
-from loader.warehouse.text import one_line
+from loader.warehouse.text import nearest_name, one_line
 
 
 class LogLine(logging.Formatter):
@@ -42,7 +43,8 @@ class CommandGroup(click.Group):
     """A click group whose errors are one line on stderr and an exit code.
 
     0 done, 1 failed, 2 wrong usage, 75 temporary; 130 and 143 after Ctrl-C and SIGTERM. A command
-    whose answer cannot be written to stdout has failed. What all command lines have beside their
+    whose answer cannot be written to stdout has failed; where its reader (head, less) has gone, it
+    ends with 141 and says nothing, as other programs do. What all command lines have beside their
     own comes with it: `--version`, `-q`, `-v`, `-h` and `completion`.
     """
 
@@ -94,11 +96,13 @@ class CommandGroup(click.Group):
             code = error.exit_code
         except click.ClickException as error:
             # Not show(): it puts lines of help around the one that matters.
-            self._say(error.format_message())
+            self._say(_in_one_line(error))
             code = error.exit_code
         except OSError as error:
+            # What went past the buffer is not held any more: the pipe itself is asked.
+            has_gone = isinstance(error, BrokenPipeError) and streams.has_no_reader()
             lost = streams.settle()
-            return self._failed(lost or error, "stdout" if lost else error.filename)
+            return self._failed(lost or error, "stdout" if lost or has_gone else error.filename)
         except Exception as error:
             known = _in_our_words(error)
             if known is None:
@@ -113,6 +117,10 @@ class CommandGroup(click.Group):
     def _invoke(self, args: Sequence[str] | None, prog_name: str, extra: dict[str, Any]) -> None:
         """As click's own `main` does, which says and prints more of Ctrl-C than it should."""
         try:
+            if f"_{prog_name}_COMPLETE".upper() in os.environ:
+                from loader.warehouse.shells import quote_names  # noqa: PLC0415
+
+                quote_names()
             self._main_shell_completion(extra, prog_name)
         except WarehouseError:
             # A name in the middle of the line may be wrong: then there is nothing to complete.
@@ -124,8 +132,7 @@ class CommandGroup(click.Group):
     def _failed(self, error: OSError, name: Any) -> int:
         """The exit code of what the system refused."""
         if isinstance(error, BrokenPipeError) and name == "stdout":
-            # The reader (head, less) has gone, and wants to hear nothing more.
-            return TerminalError.exit_code
+            return 128 + signal.SIGPIPE
         where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
         is_closed = error.errno == errno.EBADF and name == "stdout"
         reason = "it is closed, the answer has nowhere to go" if is_closed else error.strerror
@@ -140,6 +147,27 @@ class CommandGroup(click.Group):
 
     def _say(self, message: str) -> None:
         click.echo(f"{self.name}: {one_line(redacted(message))}", self._told)
+
+
+def refuse_options_before(context: click.Context) -> None:
+    """Raise UsageError for an option that a group takes by itself, where a command follows it."""
+    for param in context.command.params:
+        if context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"{param.opts[0]} stands alone: leave it or {context.invoked_subcommand} out"
+            )
+
+
+def _in_one_line(error: click.ClickException) -> str:
+    """What click says of wrong usage; a name is near by its letters, not by its dashes."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        names = [
+            opt[2:] for param in error.ctx.command.params for opt in param.opts if opt[:2] == "--"
+        ]
+        close = nearest_name(error.option_name.lstrip("-"), names)
+        hint = f": did you mean --{close}?" if close else ""
+        return f"no such option: {error.option_name}{hint}"
+    return " ".join(line.strip() for line in error.format_message().splitlines())
 
 
 def _flag(do: Callable[[click.Context], None], *names: str, help: str) -> click.Option:  # noqa: A002

@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO
@@ -61,6 +62,13 @@ def settle() -> OSError | None:
         sys.stdout.flush()
         return error
     return None
+
+
+def has_no_reader() -> bool:
+    """Whether stdout is a pipe that nobody reads any more."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return bool(poll.poll(0))
 
 
 def _opened(stream: TextIO | None, number: int) -> io.TextIOWrapper:

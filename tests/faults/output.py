@@ -23,7 +23,7 @@ COMMANDS = {
     "an error": WRONG,
 }  # fmt: skip
 # A reader that has gone, or a disk that is full, is no success; but it may all have been said.
-ENDS = (0, 1, 2, 75)
+ENDS = (0, 1, 2, 75, 141)
 PIPE_BYTES = 1 << 16
 
 

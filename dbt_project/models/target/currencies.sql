@@ -21,7 +21,7 @@ withdrawals as (
 mentions as (
 
     select
-        known_currencies.currency,
+        {{ function('code_of') }}(known_currencies.currency) as currency,
         true as is_known
     from known_currencies
     union all

@@ -15,7 +15,7 @@ events as (
 mentions as (
 
     select
-        known_event_types.event_name,
+        {{ function('code_of') }}(known_event_types.event_name) as event_name,
         known_event_types.is_login,
         true as is_known
     from known_event_types

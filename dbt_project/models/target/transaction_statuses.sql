@@ -21,7 +21,9 @@ withdrawals as (
 mentions as (
 
     select
-        known_transaction_statuses.transaction_status,
+        {{ function('code_of') }}(
+            known_transaction_statuses.transaction_status
+        ) as transaction_status,
         true as is_known
     from known_transaction_statuses
     union all

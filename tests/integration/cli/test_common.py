@@ -10,6 +10,7 @@ import click
 import pytest
 
 from dashboards.questions import load_questions
+from loader.operations.schedule import SCHEDULE
 from tests.conftest import BIN, COMMANDS, Warehouse
 
 
@@ -95,6 +96,56 @@ def test_a_shell_is_told_how_to_complete(warehouse: Warehouse, name: str, shell:
     if shell == "bash":
         subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)
     assert warehouse.call(name, "completion", "tcsh").returncode == 2
+
+
+def test_a_name_with_blanks_is_one_word_in_bash(warehouse: Warehouse) -> None:
+    names = [job.name for job in SCHEDULE]
+    assert any(" " in name for name in names)
+    script = (
+        warehouse.call("loader", "completion", "bash").stdout
+        + """
+        COMP_WORDS=(loader status ""); COMP_CWORD=2
+        _loader_completion loader
+        eval "words=(${COMPREPLY[*]})"
+        printf '%s\\n' "${words[@]}"
+    """
+    )
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True,
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert done.stdout.splitlines() == names
+
+
+def test_what_is_wrong_is_said_without_a_list(warehouse: Warehouse) -> None:
+    done = warehouse.call("loader", "completion")
+    assert done.stderr == (
+        "loader: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish\n"
+    )
+
+
+def alone(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """What a group does by itself, with the name of a command behind it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from alone(command, *path, name)
+    if group.invoke_without_command:
+        for param in group.params:
+            value = [] if isinstance(param, click.Option) and param.is_flag else ["1"]
+            yield (*path, param.opts[0], *value, group.list_commands(context)[0])
+
+
+@pytest.mark.parametrize(
+    "line", [each for name, group in COMMANDS.items() for each in alone(group, name)], ids=" ".join
+)
+def test_an_option_that_stands_alone_is_not_passed_over(
+    warehouse: Warehouse, line: tuple[str, ...]
+) -> None:
+    done = warehouse.call(*line)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"{line[0]}: {line[2]} stands alone: leave it or {line[-1]} out\n"
 
 
 def test_names_are_completed(sampled: Warehouse) -> None:

@@ -5,10 +5,12 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from psycopg2.extensions import connection as Connection
@@ -237,26 +239,42 @@ PRINTING = [
 ]
 
 
-@pytest.mark.parametrize("command", PRINTING, ids=" ".join)
-def test_no_command_succeeds_on_a_full_disk(hostile: Warehouse, command: tuple[str, ...]) -> None:
-    hostile.activate()
-    Path(hostile.directory, "users.csv").write_text("user_id\n" + "a" * 32 + "\n")
-    assert hostile.call(*command).stdout
-    Path(hostile.directory, "rows.csv").unlink(missing_ok=True)
+def printed_into(stdout: TextIO, warehouse: Warehouse, command: tuple[str, ...]) -> tuple[int, str]:
+    """The exit code and what stderr got of a command that has something to say."""
+    warehouse.activate()
+    Path(warehouse.directory, "users.csv").write_text("user_id\n" + "a" * 32 + "\n")
+    assert warehouse.call(*command).stdout
+    Path(warehouse.directory, "rows.csv").unlink(missing_ok=True)
     before = sys.stdout, sys.stderr
     said = io.BytesIO()
     try:
-        with (
-            contextlib.chdir(hostile.directory),
-            as_a_process({}),
-            open("/dev/full", "w") as sys.stdout,
-        ):
+        with contextlib.chdir(warehouse.directory), as_a_process({}):
+            sys.stdout = stdout
             sys.stderr = io.TextIOWrapper(said)
             with pytest.raises(SystemExit) as end:
                 COMMANDS[command[0]].main(command[1:])
     finally:
-        sys.stdout.close()
         sys.stdout, sys.stderr = before
-    assert end.value.code == 75
-    last = said.getvalue().decode().splitlines()[-1]
-    assert last == f"{command[0]}: stdout: No space left on device"
+    assert isinstance(end.value.code, int)
+    return end.value.code, said.getvalue().decode()
+
+
+@pytest.mark.parametrize("command", PRINTING, ids=" ".join)
+def test_no_command_succeeds_on_a_full_disk(hostile: Warehouse, command: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        code, said = printed_into(full, hostile, command)
+    assert code == 75
+    assert said.splitlines()[-1] == f"{command[0]}: stdout: No space left on device"
+
+
+@pytest.mark.parametrize("command", PRINTING, ids=" ".join)
+def test_a_reader_that_has_gone_hears_and_says_nothing_more(
+    hostile: Warehouse, command: tuple[str, ...]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as gone:
+        code, said = printed_into(gone, hostile, command)
+    # As of a program that SIGPIPE ends.
+    assert code == 128 + signal.SIGPIPE
+    assert f"{command[0]}: " not in said

@@ -19,24 +19,13 @@ ASKED = [
     if parameter in question.parameters
 ]
 NOTHING_IN_THE_SAMPLE = {"open-alerts"}
-# Where a code is data, as it stood in a file: in capitals as well.
-IN_CAPITALS = (
-    "update marts.daily_currency_flows set currency = upper(currency)",
-    "update marts.deposits_by_level set jurisdiction = upper(jurisdiction)",
-    "update marts.user_level_current set jurisdiction = upper(jurisdiction)",
-)
 
 
-@pytest.fixture(params=[(), IN_CAPITALS], ids=["small", "capitals"])
-def reading(sampled: Warehouse, request: pytest.FixtureRequest) -> Iterator[Connection]:
-    """A transaction over the sample whose changes nobody else sees."""
+@pytest.fixture
+def reading(sampled: Warehouse) -> Iterator[Connection]:
     assert sampled.where.db
     with closing(connect()) as connection:
-        with connection.cursor() as cursor:
-            for change in request.param:
-                cursor.execute(change)
         yield connection
-        connection.rollback()
 
 
 @pytest.mark.parametrize(("name", "parameter"), ASKED)

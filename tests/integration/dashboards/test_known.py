@@ -9,6 +9,8 @@ import pytest
 
 from dashboards.known import Extent
 from dashboards.questions import load_questions
+from loader.operations.schedule import SCHEDULE
+from loader.warehouse.settings import get_settings
 from tests.conftest import Warehouse
 
 QUESTIONS = load_questions()
@@ -131,3 +133,21 @@ def test_marts_that_are_older_than_the_question_still_answer(sampled: Warehouse)
     finally:
         sampled.rows("alter view marts.not_yet rename to observed_books")
     assert (done.returncode, done.stderr) == (0, "how new the data are is not known\n")
+
+
+def test_what_is_watched_listed_or_scheduled_is_known_without_data(warehouse: Warehouse) -> None:
+    warehouse.dbt("build", "--exclude", "resource_type:test", "resource_type:unit_test")
+    warehouse.rows(
+        "with run as (insert into ops.runs (job) values ('x') returning run_id) insert into "
+        "ops.monitored (run_id, books, feed, interval, monitored_from, monitored_until) "
+        "select run_id, '{sol_mxn}', 'ticker', '10 min', '2026-01-05', '2026-01-06' from run"
+    )
+    aliases = warehouse.rows("select alias, book from reference.book_aliases")
+    listed = warehouse.rows("select distinct book from marts.book_names")
+    names = {"sol_mxn", *get_settings().books}.union(*aliases, *listed)
+    for name in names:
+        done = ask(warehouse, "spread-alerts", "--book", name)
+        assert (done.returncode, name) == (0, name), done.stderr
+    for job in SCHEDULE:
+        done = ask(warehouse, "pipeline-runs", "--job", job.name)
+        assert (done.returncode, job.name) == (0, job.name), done.stderr

@@ -14,7 +14,8 @@ from loader.warehouse.postgres.connection import connect
 from tests.conftest import Warehouse
 
 FUNCTIONS = {
-    "book_named", "days_known", "first_instant", "hours_watched", "is_above", "last_instant",
+    "book_named", "code_of", "days_known", "first_instant", "hours_watched", "is_above",
+    "last_instant",
     "readable_amount", "readable_boolean", "readable_instant", "readable_integer",
     "readable_number", "readable_text", "readable_whole_number",
     "highest_alerts_at", "lost_alerts_at", "spread_at", "states_at", "usual_spread",

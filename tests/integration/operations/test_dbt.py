@@ -89,6 +89,27 @@ def test_it_tells_its_progress_in_a_few_lines(
     assert in_its_log.count("START") >= total
 
 
+def test_a_threshold_of_a_book_that_nobody_knows_is_told_with_the_nearest(
+    warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dbt("build", "--select", "+book_names", "spread_thresholds", "--exclude-resource-type",
+            "test", "unit_test")  # fmt: skip
+    warehouse.rows(
+        "insert into reference.spread_thresholds (book, threshold_pct, channel) select book, 1, "
+        "'default' from unnest(array['btcmxn', 'USD_MXM', 'zzz', 'BTC_MXN', 'mxn_btc']) as book"
+    )
+    # No book is known yet: nobody can tell which are none.
+    run_dbt("run", "--select", "book_names")
+    assert "WARNING" not in capsys.readouterr().err
+    warehouse.rows("insert into target.books (book) values ('btc_mxn'), ('usd_mxn')")
+    run_dbt("run", "--select", "book_names")
+    told = capsys.readouterr().err
+    said = re.findall(r"spread_thresholds\.csv: (\w+) is no book that is known, .* opens(.*)", told)
+    assert said == [
+        ("btcmxn", ": did you mean btc_mxn?"), ("usd_mxm", ": did you mean usd_mxn?"), ("zzz", ""),
+    ]  # fmt: skip
+
+
 def test_a_failure_is_told_whole_with_the_name_of_the_model(
     warehouse: Warehouse, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -379,7 +379,7 @@ def test_a_reader_who_leaves_ends_the_listing_quietly(warehouse: Warehouse, tmp_
     assert process.stderr
     assert process.stderr.read() == ""
     process.stderr.close()
-    assert process.wait(timeout=LAST_RESORT_SECONDS) == 1
+    assert process.wait(timeout=LAST_RESORT_SECONDS) == 128 + signal.SIGPIPE
 
 
 def test_the_password_is_in_no_process_list(warehouse: Warehouse, big_file: Path) -> None:

@@ -1,6 +1,7 @@
 """The sample and one's own data, side by side: who only reads is shown the one while alone."""
 
 import json
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from loader.operations.dbt import run_dbt
 from loader.warehouse.postgres.profiles import write_profile
 from loader.warehouse.postgres.sample import SAMPLE
 from loader.warehouse.settings import PROJECT_ROOT, get_settings
-from tests.conftest import Server, Warehouse
+from tests.conftest import BIN, Server, Warehouse
 
 OWN = "warehouse"
 
@@ -84,3 +85,18 @@ def test_the_dbt_of_the_loader_asks_what_the_loader_is_set_to(
     get_settings.cache_clear()
     # It fails where there is no such database.
     run_dbt("show", "--inline", "select 1")
+
+
+def test_make_load_builds_with_the_files_that_were_not_refused(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    for name, text in {"users.csv": "user_id\nme\n", "deposits.csv": "a,b\n"}.items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        ["make", "-C", PROJECT_ROOT, "-o", ".venv/run.stamp", "load", f"BIN={BIN}",
+         f"FILES={tmp_path}"], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "loader: 1 of 2 files refused\n" in done.stderr
+    assert "Built without what was refused above" in done.stderr
+    assert warehouse.rows("select user_id from target.users") == [("me",)]

@@ -189,7 +189,8 @@ def test_nothing_is_suggested_when_nothing_is_near() -> None:
     [
         (["actve-users"], "no such question: actve-users: did you mean active-users?"),
         (["zzzzzzz"], "no such question: zzzzzzz: `dashboards ask` lists them"),
-        (["active-users", "--sttus", "any"], "No such option '--sttus'. Did you mean '--status'?"),
+        (["active-users", "--sttus", "any"], "no such option: --sttus: did you mean --status?"),
+        (["active-users", "--channel", "any"], "no such option: --channel"),
         (
             ["active-users", "--status", "complet"],
             "active-users: status must be complete or any, not 'complet': did you mean complete?",

@@ -2,15 +2,33 @@
 
 with
 
-books as (
+known_books as (
 
-    select books.book from {{ ref('books') }} as books
+    select * from {{ ref('books') }}
+
+),
+
+watched_intervals as (
+
+    select * from {{ ref('watched_intervals') }}
 
 ),
 
 aliases as (
 
     select * from {{ ref('book_aliases') }}
+
+),
+
+-- Also before there are any data of them.
+books as (
+
+    select known_books.book from known_books
+    union
+    select unnest(watched_intervals.books) as book
+    from watched_intervals
+    union
+    select aliases.book from aliases
 
 ),
 

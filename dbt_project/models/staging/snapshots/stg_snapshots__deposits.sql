@@ -26,8 +26,8 @@ renamed as (
         deposits.user_id,
 
         ---------- strings
-        deposits.currency,
-        deposits.tx_status as transaction_status,
+        {{ function('code_of') }}(deposits.currency) as currency,
+        {{ function('code_of') }}(deposits.tx_status) as transaction_status,
 
         ---------- numerics
         cast(deposits.amount as numeric(38, 18)) as amount,

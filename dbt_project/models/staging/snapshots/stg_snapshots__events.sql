@@ -26,7 +26,7 @@ renamed as (
         events.user_id,
 
         ---------- strings
-        events.event_name,
+        {{ function('code_of') }}(events.event_name) as event_name,
 
         ---------- timestamps
         events.event_timestamp as occurred_at

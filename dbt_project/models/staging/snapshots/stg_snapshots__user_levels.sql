@@ -25,7 +25,7 @@ renamed as (
         user_levels.user_id,
 
         ---------- strings
-        user_levels.jurisdiction,
+        {{ function('code_of') }}(user_levels.jurisdiction) as jurisdiction,
 
         ---------- numerics
         user_levels.level,

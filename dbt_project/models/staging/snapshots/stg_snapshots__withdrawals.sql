@@ -26,9 +26,9 @@ renamed as (
         withdrawals.user_id,
 
         ---------- strings
-        withdrawals.interface,
-        withdrawals.currency,
-        withdrawals.tx_status as transaction_status,
+        {{ function('code_of') }}(withdrawals.interface) as interface,
+        {{ function('code_of') }}(withdrawals.currency) as currency,
+        {{ function('code_of') }}(withdrawals.tx_status) as transaction_status,
 
         ---------- numerics
         cast(withdrawals.amount as numeric(38, 18)) as amount,
