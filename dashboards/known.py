@@ -27,17 +27,21 @@ _BOOKS_SAID = 5
 
 @dataclass(frozen=True)
 class Extent:
-    """From when to when there are data: days, or instants in UTC; None where there are none."""
+    """From when to when there are data: days, or instants in UTC; None where there are none.
+
+    `book` is the one that was asked about, where it was one.
+    """
 
     first: date | datetime | None
     last: date | datetime | None
     age_seconds: float | None
+    book: str | None = None
 
     @property
     def in_words(self) -> str:
         """How new the data are, with how old that is."""
         if self.last is None or self.age_seconds is None:
-            return "there are no data yet"
+            return self._none
         is_a_day = not isinstance(self.last, datetime)
         old = _age_of_day(self.age_seconds) if is_a_day else age(self.age_seconds)
         return f"data until {_written(self.last)}, {old}"
@@ -46,8 +50,25 @@ class Extent:
     def from_to(self) -> str:
         """The time that data exist for."""
         if self.first is None or self.last is None:
-            return "there are no data yet"
+            return self._none
         return f"data exist from {_written(self.first)} to {_written(self.last)}"
+
+    def beyond(self, values: Mapping[str, Value | None]) -> str | None:
+        """That the day that is asked about lies before or after all data: a 0 is no fact of it."""
+        if "day" not in values:
+            return None
+        if self.first is None or self.last is None:
+            return self._none
+        day = values["day"]
+        if isinstance(day, date) and day > _day(self.last):
+            return f"no data after {_day(self.last)}"
+        if isinstance(day, date) and day < _day(self.first):
+            return f"no data before {_day(self.first)}"
+        return None
+
+    @property
+    def _none(self) -> str:
+        return f"there are no data {f'of {self.book} ' if self.book else ''}yet"
 
 
 def note(
@@ -90,8 +111,9 @@ def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None
         return None
     cursor.execute(
         sql.SQL(
+            # By the clock, not from the transaction's beginning: newer data may be seen in it.
             "select min({first}), max({last}), "
-            "extract(epoch from now() - cast(max({last}) as timestamptz)) "
+            "extract(epoch from clock_timestamp() - cast(max({last}) as timestamptz)) "
             "from marts.{table} where {condition}"
         ).format(
             first=sql.Identifier(data.first),
@@ -101,7 +123,13 @@ def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None
         )
     )
     [(first, last, seconds)] = cursor.fetchall()
-    return Extent(first, last, None if seconds is None else float(seconds))
+    book = values.get("book") if data.by_book else None
+    return Extent(
+        first,
+        last,
+        None if seconds is None else float(seconds),
+        None if book is None else str(book),
+    )
 
 
 def calm_or_unseen(
@@ -109,10 +137,10 @@ def calm_or_unseen(
 ) -> str | None:
     """What an answer without rows means, book by book: all was calm, or nobody looked.
 
-    None where it means neither.
+    None where it means neither, and nobody was to look.
     """
     if question.calm_over_days is None:
-        return None
+        return _not_watched(cursor, values) if question.is_of_now else None
     if question.calm_over_days:
         call = "calm_or_unseen(%s, %s, cast(%s as text), cast(%s as text), %s)"
         given = [values.get(name) for name in ("book", "threshold", "from", "to")]
@@ -128,9 +156,21 @@ def calm_or_unseen(
     if rest := books[_BOOKS_SAID:]:
         unseen = sum(is_unseen for _, is_unseen in rest)
         said.append(f"{counted(len(rest), 'book')} more, {unseen} of them not seen")
-    if not said:
-        return "no book is watched" if values.get("book") is None else "this book is not watched"
-    return "; ".join(said)
+    return "; ".join(said) or _not_watched(cursor, values)
+
+
+def _not_watched(cursor: Cursor, values: Mapping[str, Value | None]) -> str | None:
+    """That nobody watches the book that is asked about, and which are watched."""
+    cursor.execute("select book from marts.book_states order by book")
+    watched = [book for (book,) in cursor]
+    if not watched:
+        return "no book is watched"
+    book = values.get("book")
+    cursor.execute("select marts.book_named(%s)", (book,))
+    [(named,)] = cursor.fetchall()
+    if book is None or named in watched:
+        return None
+    return f"{book} is not watched: watched are {_some(watched)}"
 
 
 @contextlib.contextmanager
@@ -184,8 +224,11 @@ def _suggested(value: str, known: list[str]) -> str:
         number = Decimal(value)
         closest = min(known, key=lambda name: abs(Decimal(name) - number))
         return f": did you mean {closest}?"
-    some = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")
-    return nearest(value, known) or f": known are {some}"
+    return nearest(value, known) or f": known are {_some(known)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
 
 
 def _age_of_day(seconds: float) -> str:
@@ -194,6 +237,10 @@ def _age_of_day(seconds: float) -> str:
     if days > 1:
         return f"{counted(days, 'day')} ago"
     return "yesterday" if days == 1 else "today"
+
+
+def _day(moment: date | datetime) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _written(moment: date | datetime) -> str:

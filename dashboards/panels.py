@@ -50,6 +50,8 @@ class Panel:
     error: str | None = None
     note: str | None = None
     age: str | None = None
+    # That there are no data of what is asked about: then a figure is none.
+    beyond: str | None = None
     empty: str = "No rows"
     titles: tuple[tuple[str, Kind], ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
@@ -102,8 +104,12 @@ def panel_of(
             error = str(database_error(problem))
         else:
             shown = _shown(tile, question, asked, sql, seen)
-            empty = f"{shown.empty} {meant}" if meant else shown.empty
-            return replace(shown, age=known.in_words if known else None, empty=empty)
+            return replace(
+                shown,
+                age=known.in_words if known else None,
+                empty=f"{shown.empty} {meant}" if meant else shown.empty,
+                beyond=known.beyond(values) if known else None,
+            )
         cursor.execute("rollback to tile")
     return Panel(tile.at, question=question, asked=asked, sql=sql, error=error)
 

@@ -47,6 +47,8 @@ class DataSource(Strict):
     last: str
     # Whether it has a column `book`, to tell of the book alone that is asked for.
     by_book: bool = False
+    # Whether it is about this moment: an answer is out of date as soon as it is there.
+    is_of_now: bool = False
 
 
 class Question(Strict):
@@ -85,6 +87,11 @@ class Question(Strict):
     def asked_by(self) -> Group:
         """Who has use for it; of one that does not say what it answers from, who runs all this."""
         return self.data.asked_by if self.data else "pipeline"
+
+    @property
+    def is_of_now(self) -> bool:
+        """Whether it is about the moment of asking."""
+        return self.data is not None and self.data.is_of_now
 
     def sql(self, placeholder: Callable[[str], str]) -> str:
         """Its SQL, with what `placeholder` makes of each parameter's name in the name's place."""

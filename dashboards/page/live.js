@@ -27,9 +27,10 @@ async function show(tile) {
     const text = await asked(tile.dataset.src);
     // Meanwhile somebody may have begun.
     if (!isInUse(inside)) await put(inside, text);
+    tellAges();
     tile.dataset.shown = Number(tile.dataset.shown ?? 0) + 1;
   } catch (error) {
-    complain(inside, error.message);
+    complain(tile, error.message);
     tile.dataset.failed = "yes";
   } finally {
     inside.ariaBusy = "false";
@@ -58,42 +59,49 @@ async function put(inside, text) {
 }
 
 // What was there stays, marked as old; where nothing was, the words take its place.
-function complain(inside, words) {
-  const time = inside.querySelector(".asked");
-  const told = time ? document.createElement("span") : document.createElement("p");
-  told.textContent = time ? `, not brought anew: ${words}` : words;
-  if (!time) {
-    told.className = "error";
-    inside.replaceChildren(told);
-  } else if (!time.classList.contains("old")) {
-    time.classList.add("old");
-    time.append(told);
+function complain(tile, words) {
+  if (tile.querySelector(".asked")) {
+    lose(tile, words);
+    return;
   }
+  const told = document.createElement("p");
+  told.className = "error";
+  told.textContent = words;
+  tile.querySelector(".inside").replaceChildren(told);
 }
 
 async function showMarket() {
+  if (waiting.has(market)) return;
+  waiting.add(market);
   const held = market.contains(document.activeElement) && document.activeElement.getAttribute("href");
   try {
     market.innerHTML = await asked("/market");
     const links = [...market.querySelectorAll("a")];
     links.find((link) => link.getAttribute("href") === held)?.focus({ preventScroll: true });
   } catch (error) {
-    lose(error.message);
+    lose(market, error.message);
+  } finally {
+    waiting.delete(market);
   }
-  tellAge();
+  tellAges();
 }
 
-// A page that nobody refreshes must not look as if it were of this moment.
-function tellAge() {
-  const time = market.querySelector("time");
-  const old = Math.floor((Date.now() - new Date(time.dateTime)) / 60000);
-  market.querySelector(".since").textContent = old > 0 ? `, ${old} min ago` : "";
-  if (old > 1) lose();
+// A page that nobody refreshes must not look as if it were of this moment. When something came is
+// told by the clock of this machine alone, for that of the server may be another.
+function tellAges() {
+  for (const part of [market, ...grid.querySelectorAll("article")]) {
+    const stamp = part.querySelector(".asked");
+    if (!stamp) continue;
+    stamp.dataset.came ??= Date.now();
+    const old = Math.floor((Date.now() - stamp.dataset.came) / 60000);
+    stamp.querySelector(".since").textContent = old > 0 ? `, ${old} min ago` : "";
+    if (old > 1 && (part === market || "ofNow" in part.dataset)) lose(part);
+  }
 }
 
-// What a book was like is no word about this moment: calm least of all.
-function lose(why) {
-  const [stamp, time] = [market.querySelector(".asked"), market.querySelector("time")];
+// What was told of a moment is no word about this one: calm least of all.
+function lose(part, why) {
+  const [stamp, time] = [part.querySelector(".asked"), part.querySelector("time")];
   stamp.classList.add("old");
   if (why && !stamp.querySelector(".why")) {
     const told = document.createElement("span");
@@ -101,11 +109,18 @@ function lose(why) {
     told.textContent = `, not brought anew: ${why}`;
     stamp.append(told);
   }
-  for (const book of market.querySelectorAll(".book:has(a)")) {
+  for (const book of part.querySelectorAll(".book:has(a)")) {
     const state = document.createElement("b");
     state.textContent = "not known";
     book.className = "book blind";
     book.replaceChildren(book.querySelector("a"), " ", state, ` since ${time.textContent}`);
+  }
+  const inside = part.querySelector(".inside");
+  if (inside && !inside.querySelector(".error")) {
+    const told = document.createElement("p");
+    told.className = "error";
+    told.textContent = `As it was at ${time.textContent}. How it is now is not known.`;
+    inside.prepend(told);
   }
 }
 
@@ -138,17 +153,27 @@ form.addEventListener("formdata", (event) => {
 // And the form says what the address does, also where the browser remembers something else.
 window.addEventListener("pageshow", () => {
   form.reset();
-  form.elements.refresh.value = new URL(location).searchParams.get("refresh") ?? "";
+  const pace = form.elements.refresh;
+  pace.value = new URL(location).searchParams.get("refresh") ?? "";
+  // The address may hold a pace that there is not.
+  if (pace.selectedIndex < 0) pace.selectedIndex = 0;
   keepPace();
 });
-// A pace takes effect at once: nothing of the page is another for it.
+// A pace takes effect at once: nothing of the page is another for it but where it leads.
 form.elements.refresh.addEventListener("change", () => {
-  const there = new URL(location);
+  history.replaceState(null, "", paced(location));
+  for (const tile of grid.querySelectorAll("article")) tile.dataset.src = paced(tile.dataset.src);
+  for (const link of grid.querySelectorAll(".zoom a")) link.href = paced(link.href);
+  keepPace();
+});
+
+// An address with the pace that is chosen.
+function paced(address) {
+  const there = new URL(address, location);
   there.searchParams.delete("refresh");
   if (form.elements.refresh.value) there.searchParams.set("refresh", form.elements.refresh.value);
-  history.replaceState(null, "", there);
-  keepPace();
-});
+  return there.href;
+}
 
 function keepPace() {
   clearInterval(timer);
@@ -157,8 +182,11 @@ function keepPace() {
 }
 
 grid.querySelectorAll("article").forEach(show);
-setInterval(tellAge, 10000);
+setInterval(tellAges, 10000);
+tellAges();
 // Who comes back sees this moment.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && form.elements.refresh.value) showAll();
+  if (document.hidden) return;
+  tellAges();
+  if (form.elements.refresh.value) showAll();
 });

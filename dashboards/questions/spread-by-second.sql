@@ -3,7 +3,7 @@ title: Spread by second
 description: >-
   The spread of a book in percent of the ask, second by second, over the last
   half hour that was observed, with the lowest thresholds of its alerts dashed.
-  Where the stream missed seconds the line is broken.
+  Where seconds beside one of the stream's are missing, the line is broken.
 display: line
 data: market
 chart:
@@ -42,8 +42,8 @@ half_hour as (
         orderbook_timestamp as seen_at,
         feed,
         spread,
-        lead(orderbook_timestamp) over (order by orderbook_timestamp)
-            as next_seen_at
+        lead(orderbook_timestamp) over later as next_at,
+        lead(feed) over later as next_feed
     from marts.spread_observations
     where
         book = (select named.book from marts.book_named(:book) as named)
@@ -51,6 +51,7 @@ half_hour as (
         > (select latest.seen_at from latest) - interval '30 minutes'
         and orderbook_timestamp <= (select latest.seen_at from latest)
         and is_primary
+    window later as (order by orderbook_timestamp)
 ),
 
 -- The first second that is missing is a point without a spread.
@@ -64,7 +65,7 @@ points as (
         seen_at + interval '1 second' as seen_at,
         null as spread
     from half_hour
-    where feed = 'stream' and next_seen_at >= seen_at + interval '2 seconds'
+    where 'stream' in (feed, next_feed) and next_at - seen_at >= interval '2 s'
 ),
 
 thresholds as (

@@ -41,7 +41,7 @@ from dashboards.serve.pool import Flights, ReaderPool
 from loader.warehouse.errors import NotFoundError, UsageError, WarehouseError
 from loader.warehouse.postgres.sample import SAMPLE
 from loader.warehouse.settings import get_settings
-from loader.warehouse.text import nearest, one_line
+from loader.warehouse.text import nearest, one_line, quoted
 
 CONNECTIONS = 4
 # A page does not wait longer for its head.
@@ -72,13 +72,18 @@ class LivePage:
 
     async def page(self, request: Request) -> Response:
         """A dashboard, its tiles still to come."""
-        dashboard = _dashboard(request)
+        try:
+            dashboard = _dashboard(request)
+        except NotFoundError as error:
+            if not _is_shown(request):
+                raise
+            return _missing(one_line(str(error)))
         pairs = request.query_params.multi_items()
         try:
             chosen = chosen_in(dashboard, pairs)
             market, problem = await self._head(partial(check, dashboard=dashboard, chosen=chosen))
         except UsageError as error:
-            if "text/html" not in request.headers.get("accept", ""):
+            if not _is_shown(request):
                 raise
             # Who typed it has the form again, with what was typed in it.
             market, problem = await self._head()
@@ -207,6 +212,19 @@ def _drawn(
     )
 
 
+def _missing(reason: str) -> HTMLResponse:
+    """The way to what there is, for who has typed another address."""
+    shown = template("live_missing.html.j2").render(
+        dashboards=load_dashboards().values(), dashboard=None, reason=reason
+    )
+    return HTMLResponse(shown, 404)
+
+
+def _is_shown(request: Request) -> bool:
+    """Whether a browser shows the answer to somebody: a program reads one line."""
+    return "text/html" in request.headers.get("accept", "")
+
+
 def _market(books: tuple[BookNow, ...], problem: str | None) -> dict[str, object]:
     return {"books": books, "problem": problem, "asked_at": datetime.now(UTC)}
 
@@ -250,8 +268,10 @@ def _told(status: int) -> Callable[[Request, Exception], Response]:
     return lambda _request, error: PlainTextResponse(f"{one_line(str(error))}\n", status)
 
 
-def _http_error(_request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and _is_shown(request):
+        return _missing(f"there is nothing at {quoted(request.url.path)}")
     return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
 
 

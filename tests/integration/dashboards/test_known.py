@@ -2,15 +2,20 @@
 
 import json
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from dashboards.known import Extent
+from dashboards.answers import reading
+from dashboards.definitions import Dashboard, Tile, load_dashboards
+from dashboards.known import Extent, extent
 from dashboards.questions import load_questions
+from dashboards.serve.chosen import Chosen
+from dashboards.serve.tiles import tile_page
 from loader.operations.schedule import SCHEDULE
 from loader.warehouse.settings import get_settings
+from tests import market
 from tests.conftest import Warehouse
 
 QUESTIONS = load_questions()
@@ -98,10 +103,77 @@ def test_a_known_name_without_data_in_that_time_says_when_there_are(sampled: War
         "select min(book) from marts.observed_books where first_observed_at is null"
     )
     done = ask(sampled, "spread-observations", "--book", never, "--format", "csv")
-    assert (done.returncode, done.stderr) == (0, "no rows: there are no data yet\n")
-    for question in ("open-alerts", "spread-alerts"):
-        done = ask(sampled, question, "--book", never)
-        assert "this book is not watched" in done.stderr
+    assert (done.returncode, done.stderr) == (0, f"no rows: there are no data of {never} yet\n")
+
+
+def test_a_book_that_nobody_watches_is_said_to_be_that(sampled: Warehouse) -> None:
+    [(never,)] = sampled.rows(
+        "select min(book) from marts.observed_books where first_observed_at is null"
+    )
+    watched = [book for (book,) in sampled.rows("select book from marts.book_states order by book")]
+    assert watched
+    meant = f"no rows: {never} is not watched: watched are {', '.join(watched)}; "
+    of_now = [question for question in QUESTIONS.values() if question.is_of_now]
+    assert of_now
+    for question in of_now:
+        assert ask(sampled, question.name, "--book", never.upper()).stderr.startswith(meant)
+        # One that is watched, long before anybody did.
+        if "as_of" in question.parameters:
+            done = ask(sampled, question.name, "--book", watched[0], "--as-of", "1999-01-01")
+            assert done.stderr.startswith("no rows: data exist from ")
+    for question in QUESTIONS.values():
+        if question.calm_over_days:
+            assert ask(sampled, question.name, "--book", never).stderr.startswith(meant)
+
+
+def test_data_that_came_while_it_was_asked_are_not_of_the_future(sampled: Warehouse) -> None:
+    question = QUESTIONS["pipeline-runs"]
+    with reading() as connection, connection, connection.cursor() as cursor:
+        cursor.execute("select now() from pg_sleep(1.1)")
+        sampled.rows("insert into ops.runs (job) values ('later')")
+        try:
+            found = extent(cursor, question, question.bind({}))
+        finally:
+            sampled.rows("delete from ops.runs where job = 'later'")
+    assert found
+    assert found.in_words.endswith("0 s ago")
+
+
+OF_A_DAY = [
+    (dashboard, tile)
+    for dashboard in load_dashboards().values()
+    for tile in dashboard.tiles
+    if tile.question and "day" in QUESTIONS[tile.question].parameters
+]
+
+
+@pytest.mark.parametrize(("dashboard", "tile"), OF_A_DAY, ids=lambda each: getattr(each, "key", ""))
+def test_of_a_day_without_data_there_is_no_figure(
+    sampled: Warehouse, dashboard: Dashboard, tile: Tile
+) -> None:
+    question = QUESTIONS[str(tile.question)]
+
+    def shown(day: date | None) -> str:
+        chosen = Chosen((("day", day.isoformat()),) if day else ())
+        with reading() as connection:
+            return tile_page(connection, dashboard, tile, chosen)
+
+    with reading() as connection, connection, connection.cursor() as cursor:
+        known = extent(cursor, question, question.bind({}))
+    assert known
+    assert isinstance(known.first, date)
+    assert isinstance(known.last, date)
+    one = timedelta(days=1)
+    for day in (None, known.first, known.last - one, known.last):
+        assert "no data " not in shown(day), day
+    for day, said in (
+        (known.last + one, f"no data after {known.last}"),
+        (known.first - one, f"no data before {known.first}"),
+    ):
+        assert shown(day).count(said) == 1
+        # Nothing stands there as if it were counted.
+        assert '<p class="figure">' not in shown(day)
+        assert ask(sampled, question.name, "--day", day.isoformat()).returncode == 0
 
 
 def test_a_number_is_near_by_its_value(sampled: Warehouse) -> None:
@@ -151,3 +223,12 @@ def test_what_is_watched_listed_or_scheduled_is_known_without_data(warehouse: Wa
     for job in SCHEDULE:
         done = ask(warehouse, "pipeline-runs", "--job", job.name)
         assert (done.returncode, job.name) == (0, job.name), done.stderr
+
+
+def test_nothing_is_called_watched_where_nothing_is(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    market.build(warehouse)
+    for question in QUESTIONS.values():
+        if question.is_of_now or question.calm_over_days is not None:
+            said = ask(warehouse, question.name).stderr
+            assert said == "no rows: no book is watched; there are no data yet\n", question.name

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -274,3 +275,32 @@ def test_pipeline_runs(asked: Warehouse) -> None:
     assert ask("pipeline-runs", {"to": "2020-01-01"}).rows == []
     done = asked.run("dashboards", "ask", "pipeline-runs", "--format", "csv")
     assert done.stdout.splitlines()[1].split(",")[3] == "succeeded"
+
+
+def test_a_line_is_broken_where_seconds_of_the_stream_are_missing(warehouse: Warehouse) -> None:
+    """Polls are joined; with a second of the stream only its neighbour is."""
+    warehouse.dbt("seed")
+    seen = [
+        (0, "ticker"), (10, "ticker"), (95, "stream"), (96, "stream"), (97.5, "stream"),
+        (100, "stream"), (101, "ticker"), (103, "ticker"), (110, "stream"),
+    ]  # fmt: skip
+    market.load(
+        warehouse,
+        [
+            Quote("btc_mxn", START + timedelta(seconds=after), feed, Decimal(999), Decimal(1000))
+            for after, feed in seen
+        ],
+    )
+    market.build(warehouse)
+    points = {
+        datetime.fromisoformat(str(second)): spread
+        for second, spread, *_ in ask("spread-by-second", {}).rows
+    }
+    broken = {
+        START + timedelta(seconds=int(before + 1))
+        for (before, feed), (after, next_feed) in pairwise(seen)
+        if "stream" in (feed, next_feed) and after - before >= 2
+    }
+    assert broken
+    assert {at for at, spread in points.items() if spread is None} == broken
+    assert len(points) == len(seen) + len(broken)

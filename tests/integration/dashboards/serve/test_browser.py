@@ -3,6 +3,7 @@
 import json
 import re
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from loader.warehouse.postgres.connection import connect
 from tests.integration.dashboards.serve.conftest import Visit, labels, overlaps
 from tests.waiting import wait_for
 
+NOT_NOW = re.compile(r"As it was at \d\d:\d\d:\d\d UTC\. How it is now is not known\.")
 # Of rows that look alike a few are enough to look at.
 ALIKE = '[["tbody tr:nth-child(n + 4)"]]'
 
@@ -158,6 +160,16 @@ def test_what_cannot_be_refreshed_is_marked_as_old(visit: Visit) -> None:
     assert page.locator("article .asked").count() == page.locator("article .asked.old").count()
     assert "not brought anew: " in page.locator("article .asked").first.inner_text()
     assert_lost(page)
+    # In every tile, above what it goes on showing.
+    assert page.locator("article").count() == page.get_by_text(NOT_NOW).count()
+    page.clock.run_for(10_500)
+    assert page.locator("article").count() == page.get_by_text(NOT_NOW).count()
+    # Until there are answers again.
+    page.unroute_all()
+    page.clock.run_for(10_500)
+    wait_for(lambda: not page.locator(".old").count(), "new answers")
+    assert page.get_by_text(NOT_NOW).count() == 0
+    assert "not known" not in page.locator("#market").inner_text()
     page.goto("about:blank")
     # The browser tells of each that was cut off.
     assert {"net::ERR_FAILED" in each for each in visit.troubles} == {True}
@@ -179,7 +191,26 @@ def test_a_page_that_nobody_refreshes_calls_no_book_calm(visit: Visit) -> None:
     assert "not known" not in visit.page.locator("#market").inner_text()
     visit.page.clock.run_for(5 * 60_000)
     assert_lost(visit.page)
-    assert re.search(r"\d+ min ago", visit.page.locator("#market .since").inner_text())
+    for since in visit.page.locator(".asked .since").all():
+        assert re.fullmatch(r", \d+ min ago", since.inner_text())
+    # What is of another time stays as true as it was.
+    of_now = visit.page.locator("article[data-of-now]")
+    named = [each.name for each in load_questions().values() if each.is_of_now]
+    tiles = [tile for tile in load_dashboards()["alerts"].tiles if tile.question in named]
+    assert of_now.count() == len(tiles) > 0
+    assert of_now.get_by_text(NOT_NOW).count() == len(tiles)
+    assert visit.page.get_by_text(NOT_NOW).count() == len(tiles)
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_the_clock_of_who_looks_may_be_another(visit: Visit, hours: int) -> None:
+    visit.page.clock.install(time=datetime.now(UTC) + timedelta(hours=hours))
+    visit.open("/dashboards/alerts")
+    visit.page.clock.run_for(10_500)
+    assert "not known" not in visit.page.locator("#market").inner_text()
+    assert "ago" not in "".join(visit.page.locator(".asked").all_inner_texts())
+    visit.page.clock.run_for(5 * 60_000)
+    assert_lost(visit.page)
 
 
 def test_a_pace_takes_effect_at_once(visit: Visit) -> None:
@@ -196,6 +227,34 @@ def test_a_pace_takes_effect_at_once(visit: Visit) -> None:
     page.clock.run_for(60_500)
     assert tile.get_attribute("data-shown") == "2"
     assert page.locator("#market .book:has-text('not known')").count() == 0
+
+
+def test_a_pace_stays_where_a_part_is_zoomed_into(visit: Visit) -> None:
+    visit.open("/dashboards/spread-monitor?book=btc_mxn&refresh=off")
+    pace = visit.filter("refresh")
+    assert pace.evaluate("it => it.selectedOptions[0].textContent") == "off"
+    pace.select_option("60")
+    panel = visit.page.locator("#spread-monitor-spread-breaches")
+    panel.locator(".zoom summary").click()
+    panel.locator(".zoom a").first.click()
+    visit.page.wait_for_url("**from=*")
+    visit.settle()
+    assert visit.path.endswith("&refresh=60")
+    assert pace.input_value() == "60"
+
+
+def test_who_types_an_address_that_there_is_not_finds_the_way(visit: Visit) -> None:
+    page = visit.page
+    page.goto(f"{visit.address}/dashboards/alrts")
+    assert "did you mean alerts?" in page.get_by_role("alert").inner_text()
+    assert violations(page, resultTypes=["violations"]) == []
+    page.get_by_role("button", name="Light or dark").click()
+    page.get_by_role("link", name="Alerts").click()
+    page.wait_for_url("**/dashboards/alerts")
+    visit.settle()
+    [told] = visit.troubles
+    assert "404" in told
+    visit.troubles.clear()
 
 
 def test_by_keys_alone(visit: Visit) -> None:

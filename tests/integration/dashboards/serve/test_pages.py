@@ -1,10 +1,12 @@
 """What the live page answers, asked over HTTP."""
 
 import csv
+import html
 import io
 import json
 import re
 from typing import get_args
+from urllib.parse import parse_qsl
 
 import pytest
 import requests
@@ -149,6 +151,21 @@ def test_wrong_addresses_are_told_in_one_line(
     shown = get(address, path, Accept="text/html")
     assert shown.status_code == status
     assert "<script>" not in shown.text
+    # Who has typed the address of a page sees one; what a page fetches stays a line.
+    is_page = not re.search(r"/tiles/|^/questions/", path)
+    kind = "text/html" if is_page else "text/plain"
+    assert shown.headers["content-type"] == f"{kind}; charset=utf-8"
+    if is_page:
+        for dashboard in load_dashboards():
+            assert f'<a href="/dashboards/{dashboard}"' in shown.text
+        [told] = re.findall(r'role="alert">(.*?)</p>', shown.text)
+        assert status == 404 or html.unescape(told) == found.text.rstrip("\n")
+        # Beside what is no filter: the last of each.
+        for name, value in dict(parse_qsl(path.partition("?")[2])).items():
+            if f'name="{name}"' in shown.text and name != "refresh":
+                typed = html.escape(value)
+                in_form = f'name="{name}" value="{typed}"', f"<option selected>{typed}</option>"
+                assert any(each in shown.text for each in in_form), name
 
 
 def test_files_of_the_page_are_kept_as_long_as_they_are_the_same(address: str) -> None:
