@@ -15,7 +15,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from dashboards.parameters import KnownNames, Value
-from dashboards.questions import DataSource, Question
+from dashboards.prepared import Given, execute
+from dashboards.questions import Question
 from loader.operations.schedule import SCHEDULE
 from loader.warehouse.errors import UsageError
 from loader.warehouse.settings import get_settings
@@ -109,21 +110,21 @@ def extent(cursor: Cursor, question: Question, values: Mapping[str, Value | None
     data = question.data
     if data is None:
         return None
-    cursor.execute(
-        sql.SQL(
-            # By the clock, not from the transaction's beginning: newer data may be seen in it.
-            "select min({first}), max({last}), "
-            "extract(epoch from clock_timestamp() - cast(max({last}) as timestamptz)) "
-            "from marts.{table} where {condition}"
-        ).format(
-            first=sql.Identifier(data.first),
-            last=sql.Identifier(data.last),
-            table=sql.Identifier(data.table),
-            condition=_condition(data, values),
-        )
-    )
-    [(first, last, seconds)] = cursor.fetchall()
     book = values.get("book") if data.by_book else None
+    named = "where book = (select named.book from marts.book_named($1) as named)"
+    query = sql.SQL(
+        # By the clock, not from the transaction's beginning: newer data may be seen in it.
+        "select min({first}), max({last}), "
+        "extract(epoch from clock_timestamp() - cast(max({last}) as timestamptz)) "
+        "from marts.{table} {condition}"
+    ).format(
+        first=sql.Identifier(data.first),
+        last=sql.Identifier(data.last),
+        table=sql.Identifier(data.table),
+        condition=sql.SQL("" if book is None else named),
+    )
+    execute(cursor, query.as_string(cursor), [] if book is None else [("text", book)])
+    [(first, last, seconds)] = cursor.fetchall()
     return Extent(
         first,
         last,
@@ -141,15 +142,20 @@ def calm_or_unseen(
     """
     if question.calm_over_days is None:
         return _not_watched(cursor, values) if question.is_of_now else None
+    given: list[Given] = [("text", values.get("book"))]
+    call = "calm_or_unseen_now($1)"
     if question.calm_over_days:
-        call = "calm_or_unseen(%s, %s, cast(%s as text), cast(%s as text), %s)"
-        given = [values.get(name) for name in ("book", "threshold", "from", "to")]
-        asked = [*given, question.calm_over_days - 1]
-    else:
-        call, asked = "calm_or_unseen_now(%s)", [values.get("book")]
-    cursor.execute(
+        call = "calm_or_unseen($1, $2, $3, $4, $5)"
+        given += [
+            ("numeric", values.get("threshold")),
+            ("text", values.get("from")),
+            ("text", values.get("to")),
+            ("integer", question.calm_over_days - 1),
+        ]
+    execute(
+        cursor,
         f"select book || ': ' || said, is_unseen from marts.{call} order by is_unseen desc, book",
-        asked,
+        given,
     )
     books = cursor.fetchall()
     said = [words for words, _ in books[:_BOOKS_SAID]]
@@ -182,13 +188,6 @@ def _perhaps_older(connection: Connection) -> Iterator[Cursor]:
         connection.cursor() as cursor,
     ):
         yield cursor
-
-
-def _condition(data: DataSource, values: Mapping[str, Value | None]) -> sql.Composable:
-    if data.by_book and (book := values.get("book")) is not None:
-        named = "book = (select named.book from marts.book_named({}) as named)"
-        return sql.SQL(named).format(sql.Literal(book))
-    return sql.SQL("true")
 
 
 def _as_known(cursor: Cursor, names: KnownNames, where: str, value: Value) -> Value:

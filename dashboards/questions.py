@@ -93,6 +93,13 @@ class Question(Strict):
         """Whether it is about the moment of asking."""
         return self.data is not None and self.data.is_of_now
 
+    def names_one_of_many(self, values: Mapping[str, Value | None]) -> bool:
+        """Whether it is asked about a single user: of them there may be millions."""
+        return any(
+            parameter.known is not None and parameter.known.private and values[name] is not None
+            for name, parameter in self.parameters.items()
+        )
+
     def sql(self, placeholder: Callable[[str], str]) -> str:
         """Its SQL, with what `placeholder` makes of each parameter's name in the name's place."""
         return re.sub(

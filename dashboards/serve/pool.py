@@ -20,6 +20,14 @@ T = TypeVar("T")
 KEPT_SECONDS = 1.0
 
 
+def _opened() -> Connection:
+    connection = open_reader()
+    with connection, connection.cursor() as cursor:
+        # What is asked of a page differs in values alone, and those change no plan.
+        cursor.execute("set plan_cache_mode = force_generic_plan")
+    return connection
+
+
 class ReaderPool:
     """At most `size` connections, made when they are needed."""
 
@@ -52,13 +60,13 @@ class ReaderPool:
             # The server may have been started anew since this connection was used.
             if is_new or not connection.closed:
                 raise
-        return self._with(open_reader(), work)
+        return self._with(_opened(), work)
 
     def _taken(self) -> tuple[Connection, bool]:
         try:
             return self._idle.get_nowait(), False
         except queue.Empty:
-            return open_reader(), True
+            return _opened(), True
 
     def _with(self, connection: Connection, work: Callable[[Connection], T]) -> T:
         self._busy.add(connection)

@@ -12,12 +12,22 @@ asked as (
 
 ),
 
--- As a value: the functions below name it more than once.
+-- As a value: the functions below name it more than once. Of each book by
+-- index: to go through all hours of years takes longer than any answer.
 latest as materialized (
 
     select
         greatest(
-            (select max(hour) from {{ ref('spread_hourly') }}),
+            (
+                select max(newest.hour)
+                from {{ ref('observed_books') }} as known
+                cross join
+                    lateral (
+                        select max(hourly.hour) as hour
+                        from {{ ref('spread_hourly') }} as hourly
+                        where hourly.book = known.book
+                    ) as newest
+            ),
             (select max(window_start) from {{ ref('observation_coverage') }})
         ) as seen_at
 

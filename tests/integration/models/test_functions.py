@@ -50,6 +50,22 @@ def test_no_view_calls_a_function_for_each_row(sampled: Warehouse) -> None:
     assert "is_above" not in _plan(sampled, "select * from marts.spread_alerts_live")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select max(orderbook_timestamp) from marts.spread_observations "
+        "where book = (select named.book from marts.book_named('btc_mxn') as named)",
+        "select end_hour from marts.hours_between(null, null, false)",
+    ],
+)
+def test_the_newest_is_found_by_index(sampled: Warehouse, query: str) -> None:
+    plan = _plan(sampled, query)
+    assert "Backward using" in plan
+    for table in ("quotes", "spread_hourly"):
+        assert f"Seq Scan on target.{table}" not in plan
+        assert f"Seq Scan on marts.{table}" not in plan
+
+
 def test_functions_let_a_query_run_in_parallel(sampled: Warehouse) -> None:
     # Postgres looks at this before it inlines anything.
     found = sampled.rows(
