@@ -53,8 +53,10 @@ def test_no_view_calls_a_function_for_each_row(sampled: Warehouse) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "select max(orderbook_timestamp) from marts.spread_observations "
-        "where book = (select named.book from marts.book_named('btc_mxn') as named)",
+        (
+            "select max(orderbook_timestamp) from marts.spread_observations "
+            "where book = (select named.book from marts.book_named('btc_mxn') as named)"
+        ),
         "select end_hour from marts.hours_between(null, null, false)",
     ],
 )
