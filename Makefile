@@ -25,7 +25,7 @@ run: .venv/run.stamp ## Load the samples, build the warehouse, print the answers
 	@$(BIN)/loader init
 	@$(BIN)/loader snapshots seeds/sample
 	@$(BIN)/loader replay seeds/market
-	@cd dbt_project && ../$(BIN)/dbt --quiet build
+	@$(BIN)/loader transform
 	@printf '\n%s\n' 'spread-now, as of the end of the sample, $(SAMPLE_END): now all of it is blind'
 	@$(BIN)/dashboards ask spread-now --as-of $(SAMPLE_END)
 	@$(BIN)/dashboards ask --all 6
