@@ -40,7 +40,7 @@ _KINDS: dict[int, Kind] = {
 }
 # An instant may be a day, which stands for the whole of it.
 _SQL_TYPES: dict[str, SqlType] = {
-    "date": "date", "instant": "text", "integer": "bigint", "number": "numeric", "text": "text",
+    "date": "date", "instant": "text", "integer": "integer", "number": "numeric", "text": "text",
 }  # fmt: skip
 
 

@@ -273,8 +273,9 @@ def _answer(
         written = formats.write(connection, query, output_format, sys.stdout, limit)
         # On stderr: stdout carries nothing but the answer.
         if not written.rows or output_format == "table":
-            note = known.note(connection, question, values, written.rows)
-            click.echo(note, err=True)
+            click.echo(known.note(connection, question, values, written.rows), err=True)
+        elif beyond := known.beyond(connection, question, values):
+            click.echo(beyond, err=True)
     _tell_left_out(written)
 
 

@@ -85,6 +85,17 @@ def note(
     return seen.in_words if rows else "no rows: " + "; ".join(filter(None, [meant, seen.from_to]))
 
 
+def beyond(
+    connection: Connection, question: Question, values: Mapping[str, Value | None]
+) -> str | None:
+    """That a figure is of a day without data, where it is: by itself a 0 reads as a fact."""
+    seen = None
+    if "day" in values:
+        with _perhaps_older(connection) as cursor:
+            seen = extent(cursor, question, values)
+    return seen.beyond(values) if seen else None
+
+
 def as_known(
     connection: Connection, question: Question, values: Mapping[str, Value | None]
 ) -> dict[str, Value | None]:

@@ -73,7 +73,8 @@ class Parameter(Strict):
             "instant": "a date like 2022-04-30, an instant like 2022-04-30T04:10:26Z, "
             + relative.EXPECTED,
             "integer": "a whole number"
-            + ("" if self.minimum is None else f" of {self.minimum} or more"),
+            + ("" if self.minimum is None else f" of {self.minimum} or more")
+            + ", of at most 9 digits",
             "number": "a number of 0 or more",
             "text": "text in UTF-8",
         }[self.type]
@@ -104,7 +105,7 @@ class Parameter(Strict):
         return found.isoformat() if isinstance(found, datetime) else found
 
     def _parse_integer(self, text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
             raise ValueError(text)
         value = int(text)
         if self.minimum is not None and value < self.minimum:

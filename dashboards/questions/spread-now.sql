@@ -1,11 +1,12 @@
 /*
 title: Spread now
 description: >-
-  Each watched book this moment, calm, above a threshold or blind (not seen, or
-  crossed, which is no market to rely on: the spread is negative): its spread,
-  how old that is, and what is usual (median, 95 and 99 of 100 in the last 24
-  whole hours, exact to 0.0005 %); the highest threshold that it is above, and
-  since when; when somebody was last told of it, and until when nobody is.
+  Each watched book this moment, calm, above a threshold, blind (not seen, or
+  crossed, which is no market to rely on: the spread is negative) or unwatched
+  (it has no threshold, and no alert can open): its spread, how old that is, and
+  what is usual (median, 95 and 99 of 100 in the last 24 whole hours, exact to
+  0.0005 %); the highest threshold that it is above, and since when; when
+  somebody was last told of it, and until when nobody is.
 display: table
 data: live
 columns:
@@ -54,4 +55,5 @@ final as (
 )
 
 select * from final
-order by array_position(array['blind', 'above', 'calm'], state), book
+order by
+    array_position(array['blind', 'above', 'unwatched', 'calm'], state), book

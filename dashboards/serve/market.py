@@ -13,7 +13,7 @@ QUESTION = "spread-now"
 
 @dataclass(frozen=True)
 class BookNow:
-    """A watched book; `state` is calm, above or blind."""
+    """A watched book; `state` is calm, above, blind or unwatched (no threshold)."""
 
     book: str
     state: str
@@ -35,5 +35,5 @@ def _said(row: dict[str, str | int | None]) -> str:
     if row["state"] == "blind":
         # What the spread was then is nothing to go by now.
         return f"seen {seen}"
-    above = f" above {row['above_pct']} %" if row["above_pct"] is not None else ""
-    return f"{float(row['spread'] or 0):.3f} %{above}, {seen}"
+    threshold = f"{row['above_pct']} %: " if row["state"] == "above" else ""
+    return f"{threshold}{float(row['spread'] or 0):.3f} %, {seen}"

@@ -14,14 +14,28 @@ asked as materialized (
 
 ),
 
--- As a value: it is named more than once.
+ends as (
+
+    select
+        (select max(opened_at) from {{ ref('spread_alerts') }}) as of_alerts,
+        (
+            select max(last_observed_at) from {{ ref('observed_books') }}
+        ) as of_data
+
+),
+
+-- As a value: it is named more than once. A period that begins at a given time
+-- goes on to the newest data: since the latest alert all may have been calm.
 latest as materialized (
 
     select
-        coalesce(
-            (select max(opened_at) from {{ ref('spread_alerts') }}),
-            (select max(last_observed_at) from {{ ref('observed_books') }})
-        ) as seen_at
+        case
+            when asked.from_text is null
+                then coalesce(ends.of_alerts, ends.of_data)
+            else greatest(ends.of_alerts, ends.of_data)
+        end as seen_at
+    from asked
+    cross join ends
 
 ),
 
@@ -49,6 +63,8 @@ covered as (
         > (select period.first_instant from period) - interval '10 minutes'
         and windows.window_start
         <= (select period.last_instant from period)
+        -- What is still to come is in none that has ended.
+        and windows.window_start <= now() - interval '10 minutes'
     group by windows.book
 
 ),

@@ -1,5 +1,6 @@
 -- Until the next observation, at most for the interval at which its feed
--- looked, by which coverage counts it as seen; cut where hours end.
+-- looked, by which coverage counts it as seen, and not past this moment; cut
+-- where hours end.
 with
 
 asked as (
@@ -116,7 +117,9 @@ select
     observed.ask,
     observed.spread,
     extract(
-        epoch from least(observed.held_until, hours.hour + interval '1 hour')
+        epoch from least(
+            observed.held_until, now(), hours.hour + interval '1 hour'
+        )
         - greatest(observed.seen_at, hours.hour)
     ) as seconds
 from observed
@@ -124,7 +127,7 @@ cross join asked
 cross join
     lateral generate_series(
         date_trunc('hour', observed.seen_at, 'UTC'),
-        observed.held_until - interval '1 microsecond',
+        least(observed.held_until, now()) - interval '1 microsecond',
         interval '1 hour'
     ) as hours (hour)
 where hours.hour >= asked.first_hour and hours.hour < asked.end_hour

@@ -103,10 +103,11 @@ quantiles as (
 
 )
 
+-- A quantile is the middle of a step, which may be above all that was seen.
 select
-    quantiles.median,
-    quantiles.p95,
-    quantiles.p99,
+    least(quantiles.median, measured.largest) as median,
+    least(quantiles.p95, measured.largest) as p95,
+    least(quantiles.p99, measured.largest) as p99,
     coalesce(measured.period, covered.period) as period,
     coalesce(measured.book, covered.book) as book,
     trim_scale(covered.coverage) as coverage,

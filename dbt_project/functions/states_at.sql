@@ -57,6 +57,13 @@ told as (
 
 ),
 
+thresholds as (
+
+    select distinct book_thresholds.book
+    from {{ ref('book_thresholds') }} as book_thresholds
+
+),
+
 mutes as (
 
     select * from {{ ref('muted_books') }}
@@ -83,8 +90,10 @@ states as (
             when seen.is_blind or seen.bid > seen.ask then 'blind'
             -- Above it when it was last seen, and not seen again.
             when lost.last_observed_at >= seen.observed_at then 'blind'
-            when open_alerts.opened_at is null then 'calm'
-            else 'above'
+            when open_alerts.opened_at is not null then 'above'
+            -- No alert can open: that none is open says nothing.
+            when thresholds.book is null then 'unwatched'
+            else 'calm'
         end as state,
         (
             select max(mutes.muted_until)
@@ -100,6 +109,8 @@ states as (
         on seen.book = lost.book
     left join told
         on seen.book = told.book
+    left join thresholds
+        on seen.book = thresholds.book
 
 )
 

@@ -173,7 +173,9 @@ def test_of_a_day_without_data_there_is_no_figure(
         assert shown(day).count(said) == 1
         # Nothing stands there as if it were counted.
         assert '<p class="figure">' not in shown(day)
-        assert ask(sampled, question.name, "--day", day.isoformat()).returncode == 0
+        done = ask(sampled, question.name, "--day", day.isoformat(), "--format", "csv")
+        assert done.returncode == 0
+        assert said in done.stderr or done.stderr.startswith("no rows: data exist from ")
 
 
 def test_a_number_is_near_by_its_value(sampled: Warehouse) -> None:

@@ -170,6 +170,29 @@ def test_no_alerts_are_calm_or_unseen(alarmed: tuple[Warehouse, datetime]) -> No
     warehouse.rows("delete from reference.spread_thresholds")
     _, said = ask(warehouse, "open-alerts", "--book", "eth_mxn")
     assert "eth_mxn: no threshold is watched, seen at " in said
+    # No alert can open: that none has is no calm.
+    rows, _ = ask(warehouse, "spread-now")
+    assert {row["book"]: row["state"] for row in rows} == {
+        "btc_mxn": "unwatched", "eth_mxn": "unwatched", "usd_mxn": "blind",
+    }  # fmt: skip
+
+
+def test_from_after_the_latest_alert_on_the_data_go_on(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    first = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    days = [first, first + timedelta(seconds=1), first + timedelta(days=1)]
+    market.load(
+        warehouse,
+        [
+            Quote("btc_mxn", at, "stream", Decimal(bid), Decimal(1000))
+            for at, bid in zip(days, (990, 1000, 1000), strict=True)
+        ],
+    )
+    market.build(warehouse)
+    assert len(ask(warehouse, "spread-alerts")[0]) > 0
+    for typed in (days[-1].date().isoformat(), days[-1].isoformat()):
+        rows, said = ask(warehouse, "spread-alerts", "--from", typed)
+        assert (rows, "btc_mxn: nothing above 0.1 %" in said) == ([], True), said
 
 
 def test_a_tile_without_alerts_says_what_that_means(sampled: Warehouse, tmp_path: Path) -> None:

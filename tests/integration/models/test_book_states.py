@@ -13,14 +13,21 @@ STATES = (
 )
 
 
-def watch(warehouse: Warehouse, feed: str, seconds: int, books: list[str]) -> None:
-    """A run that has just watched some books by a feed."""
-    run_id = market.open_run(warehouse, "tickers")
+def watch(
+    warehouse: Warehouse,
+    feed: str,
+    seconds: int,
+    books: list[str],
+    job: str = "tickers",
+    ago: timedelta = timedelta(0),
+) -> None:
+    """A run that has watched some books by a feed, until now."""
+    run_id = market.open_run(warehouse, job)
     warehouse.rows(
         "insert into ops.monitored "
-        "(run_id, feed, interval, books, monitored_from, monitored_until) "
-        "select %s, %s, %s, %s, slot - %s, slot from date_trunc('second', now(), 'UTC') as slot",
-        run_id, feed, timedelta(seconds=seconds), books, timedelta(seconds=seconds),
+        "(run_id, feed, interval, books, monitored_from, monitored_until) select %s, %s, %s, %s, "
+        "slot - %s, slot from date_trunc('second', now() - %s, 'UTC') as slot",
+        run_id, feed, timedelta(seconds=seconds), books, timedelta(seconds=seconds), ago,
     )  # fmt: skip
     warehouse.rows(
         "update ops.runs set status = 'succeeded', finished_at = now() where run_id = %s", run_id
@@ -56,4 +63,24 @@ def test_a_row_of_a_moment_ago_is_a_sight_before_it_is_modelled(warehouse: Wareh
     watch(warehouse, "stream", 1, ["eth_mxn"])
     assert [row[:2] for row in warehouse.rows(STATES)] == [
         ("btc_mxn", "ticker"), ("eth_mxn", "stream"), ("usd_mxn", "ticker"),
+    ]  # fmt: skip
+
+
+def test_a_recording_of_before_does_not_say_how_often_a_book_is_seen(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    market.build(warehouse)
+    books = ["btc_mxn", "usd_mxn"]
+    watch(warehouse, "order_book", 10, books, "replay", timedelta(days=300))
+    # By nobody since: that is what was to be seen of it.
+    assert [row[:3] for row in warehouse.rows(STATES)] == [
+        (book, "order_book", True) for book in books
+    ]
+    watch(warehouse, "ticker", 600, ["btc_mxn"])
+    # A stream that ended is missed all the same: it was to go on.
+    watch(warehouse, "stream", 1, ["eth_mxn"], "stream", timedelta(days=1))
+    watch(warehouse, "ticker", 600, ["btc_mxn", "eth_mxn"])
+    assert [(row[:2], row[5]) for row in warehouse.rows(STATES)] == [
+        (("btc_mxn", "ticker"), 1800),
+        (("eth_mxn", "stream"), 120),
+        (("usd_mxn", "order_book"), 120),
     ]  # fmt: skip

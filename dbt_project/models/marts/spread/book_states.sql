@@ -46,18 +46,35 @@ newest_entries as (
 
 ),
 
--- By its fastest feed.
-watched as (
+expected as (
 
-    select distinct on (books.book)
+    select
         newest_entries.*,
-        books.book
+        books.book,
+        max(newest_entries.monitored_until) over (partition by books.book)
+            as watched_until
     from newest_entries
     cross join lateral unnest(newest_entries.books) as books (book)
+
+),
+
+-- By its fastest feed. What was recorded once is not expected to go on where
+-- somebody has watched the book since.
+watched as (
+
+    select distinct on (expected.book) expected.*
+    from expected
+    where
+        expected.monitored_until = expected.watched_until
+        or exists (
+            select 1
+            from runs
+            where runs.run_id = expected.run_id and runs.job <> 'replay'
+        )
     order by
-        books.book asc,
-        newest_entries.interval_seconds asc,
-        {{ feed_rank('newest_entries.feed') }} asc
+        expected.book asc,
+        expected.interval_seconds asc,
+        {{ feed_rank('expected.feed') }} asc
 
 ),
 
