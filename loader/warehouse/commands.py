@@ -88,7 +88,13 @@ class CommandGroup(click.Group):
     def _run(self, args: Sequence[str] | None, prog_name: str | None, extra: dict[str, Any]) -> int:
         """The exit code, once what went wrong is said."""
         try:
-            self._invoke(args, prog_name or self.name or "", extra)
+            try:
+                self._invoke(args, prog_name or self.name or "", extra)
+            except Exception as error:
+                # What a signal raised may have got lost, and this have come of it.
+                if not isinstance(error, click.exceptions.Exit):
+                    signals.end_if_told()
+                raise
         except click.exceptions.Exit as end:
             code = end.exit_code
         except click.exceptions.NoArgsIsHelpError as error:

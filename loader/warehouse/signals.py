@@ -18,7 +18,9 @@ class Terminated(BaseException):
     """
 
 
-_told_to_end: list[int] = []
+# What came, and where Python writes down what comes.
+_told_to_end: set[int] = set()
+_notes: list[int] = []
 
 
 def end_at_once() -> None:
@@ -35,6 +37,11 @@ def end_at_once() -> None:
 def heard() -> Iterator[None]:
     """While it lasts they raise KeyboardInterrupt and Terminated in the main thread."""
     before = {number: signal.getsignal(number) for number in ENDINGS}
+    notes, waking = os.pipe()
+    for end in (notes, waking):
+        os.set_blocking(end, False)
+    _notes.append(notes)
+    woken_before = signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
     try:
         if before[signal.SIGINT] is not signal.SIG_IGN:
             # This very function: by it asyncio knows that it may take Ctrl-C over.
@@ -44,12 +51,22 @@ def heard() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(woken_before)
+        _notes.remove(notes)
+        _told_to_end.clear()
+        for end in (notes, waking):
+            os.close(end)
 
 
 def end_if_told() -> None:
-    """Leave if SIGTERM came where its exception got lost, as in a library's own callback."""
-    if _told_to_end:
+    """Leave if a signal came whose exception got lost, as in a library's own callback."""
+    for notes in _notes:
+        with contextlib.suppress(BlockingIOError):
+            _told_to_end.update(os.read(notes, 1 << 10))
+    if signal.SIGTERM in _told_to_end:
         raise Terminated
+    if signal.SIGINT in _told_to_end:
+        raise KeyboardInterrupt
 
 
 def _leave(number: int, _frame: FrameType | None) -> None:
@@ -59,6 +76,5 @@ def _leave(number: int, _frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    _told_to_end.append(number)
+def _terminate(_number: int, _frame: FrameType | None) -> None:
     raise Terminated

@@ -1,7 +1,9 @@
 """What both command lines have in common: version, help, how much is said, completion."""
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from dashboards.questions import load_questions
 from loader.operations.schedule import SCHEDULE
+from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import BIN, COMMANDS, Warehouse
 
 
@@ -194,3 +197,34 @@ def test_without_a_warehouse_nothing_is_started_and_nothing_is_said(
         # Of the command line itself there is nothing to ask.
         assert all(each.startswith("-") for each in offered)
     assert not (tmp_path / "home").exists()
+
+
+LOST = """
+import os, signal
+from loader.warehouse.commands import CommandGroup
+from loader.warehouse.errors import TransientError
+
+def lose(number):
+    try:
+        os.kill(os.getpid(), number)
+    except BaseException:
+        pass  # as a library does that calls us from C
+
+group = CommandGroup("loader", invoke_without_command=True)
+@group.result_callback()
+def run(*_, **__):
+    lose({number})
+    raise TransientError("the connection is closed")
+group.main([])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_whose_exception_is_lost_is_the_end_all_the_same(number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.replace("{number}", str(int(number)))], cwd=PROJECT_ROOT,
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    said = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}[number]
+    assert (done.returncode, done.stderr) == (128 + number, f"loader: {said}\n")

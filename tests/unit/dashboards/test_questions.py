@@ -201,13 +201,17 @@ def test_nothing_is_suggested_when_nothing_is_near() -> None:
         ),
         (
             ["users-with-many-deposits", "--more-than", "-1"],
-            "users-with-many-deposits: more_than must be a whole number of 0 or more, "
-            "of at most 9 digits, not '-1'",
+            (
+                "users-with-many-deposits: more_than must be a whole number of 0 or more, "
+                "of at most 9 digits, not '-1'"
+            ),
         ),
         (
             ["threshold-backtest", "--min-observations", "1" * 10],
-            "threshold-backtest: min_observations must be a whole number of 1 or more, "
-            "of at most 9 digits, not '1111111111'",
+            (
+                "threshold-backtest: min_observations must be a whole number of 1 or more, "
+                "of at most 9 digits, not '1111111111'"
+            ),
         ),
         (["last-login", "--user-id"], "Option '--user-id' requires an argument."),
         (["last-login", "somebody"], "Got unexpected extra argument (somebody)"),
