@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from importlib import metadata
 
-from loader.operations.checks.finding import Fact, Finding, Place
+from loader.operations.checks.finding import Fact, Finding, Scene
 from loader.warehouse.postgres.migrate import migrations
 
 # More than two clocks that are set by the network ever differ.
@@ -13,10 +13,10 @@ CLOCKS_APART = timedelta(seconds=5)
 _INIT = "run `loader init`, as the owner of the database"
 
 
-def schema(place: Place) -> Iterator[Finding | Fact]:
+def schema(scene: Scene) -> Iterator[Finding | Fact]:
     """Whether raw and ops are those of this version; and which versions there are."""
     ours = [file.name for file in migrations()]
-    theirs = {name for (name,) in place.rows("select name from ops.migrations")}
+    theirs = {name for (name,) in scene.rows("select name from ops.migrations")}
     if missing := [name for name in ours if name not in theirs]:
         yield Finding(
             f"the schema is older than the loader: {missing[0]} is not applied",
@@ -29,7 +29,7 @@ def schema(place: Place) -> Iterator[Finding | Fact]:
             "update the loader on this host, or use the version that made the schema",
             weight="fail",
         )
-    [(server,)] = place.rows("show server_version")
+    [(server,)] = scene.rows("show server_version")
     known = {
         "loader": metadata.version("bitso-warehouse"),
         "schema": max(theirs, default="none").partition("_")[0],
@@ -40,9 +40,9 @@ def schema(place: Place) -> Iterator[Finding | Fact]:
     yield Fact("versions", known, told.format(**known))
 
 
-def writable(place: Place) -> Iterator[Finding | Fact]:
+def writable(scene: Scene) -> Iterator[Finding | Fact]:
     """Whether the server takes writes."""
-    [(is_standby, is_read_only)] = place.rows(
+    [(is_standby, is_read_only)] = scene.rows(
         "select pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
     )
     yield Fact("is_read_only", is_standby or is_read_only, "")
@@ -60,11 +60,11 @@ def writable(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def clocks(place: Place) -> Iterator[Finding | Fact]:
+def clocks(scene: Scene) -> Iterator[Finding | Fact]:
     """How far the clock of the database is ahead of this host's."""
-    asked = place.clock.now()
-    [(theirs,)] = place.rows("select clock_timestamp()")
-    took = place.clock.now() - asked
+    asked = scene.clock.now()
+    [(theirs,)] = scene.rows("select clock_timestamp()")
+    took = scene.clock.now() - asked
     ahead = theirs - asked - took / 2
     # Not -0.0.
     seconds = round(ahead.total_seconds(), 1) + 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import psycopg2
 
 from loader.operations.checks import database, here, messages, rows, schedule
-from loader.operations.checks.finding import Check, Fact, Finding, Place
+from loader.operations.checks.finding import Check, Fact, Finding, Scene
 from loader.operations.schedule import SCHEDULE, ScheduledJob
 from loader.operations.status import JobStatus, has_schedule, statuses_on
 from loader.warehouse.clock import SYSTEM_CLOCK, Clock
@@ -53,17 +53,17 @@ class Look:
     # Why the warehouse could not be looked at.
     error: WarehouseError | None = None
 
-    def ask(self, check: Check, place: Place) -> None:
+    def ask(self, check: Check, scene: Scene) -> None:
         """Look with one check; one that cannot look is a finding, and hides no other."""
         try:
-            with transaction(place.connection) if place.connection else _nowhere() as cursor:
-                for seen in check.look(replace(place, cursor=cursor)):
+            with transaction(scene.connection) if scene.connection else _nowhere() as cursor:
+                for seen in check.look(replace(scene, cursor=cursor)):
                     if isinstance(seen, Fact):
                         self.facts.append(seen)
                     else:
                         self.findings.append((check.name, seen))
         except (psycopg2.Error, OSError) as error:
-            if place.connection and place.connection.closed:
+            if scene.connection and scene.connection.closed:
                 raise
             self.findings.append((check.name, _cannot_look(error)))
 
@@ -73,18 +73,18 @@ def look(jobs: Sequence[ScheduledJob] = SCHEDULE, clock: Clock = SYSTEM_CLOCK) -
     found = Look()
     now = clock.now()
     for check in HERE:
-        found.ask(check, Place(get_settings(), clock, now))
+        found.ask(check, Scene(get_settings(), clock, now))
     try:
         shown_while_alone()
         with closing(connect("loader")) as connection:
             found.jobs = statuses_on(connection, jobs, now)
             is_scheduled = has_schedule(connection)
             connection.commit()
-            place = Place(
+            scene = Scene(
                 get_settings(), clock, now, connection, jobs=found.jobs, is_scheduled=is_scheduled
             )
             for check in IN_THE_WAREHOUSE:
-                found.ask(check, place)
+                found.ask(check, scene)
     except (WarehouseError, psycopg2.Error) as error:
         found.error = known_error(error)
     names = {job.name for job in jobs}

@@ -37,7 +37,7 @@ class Fact(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Place:
+class Scene:
     """What checks look at. Those of this host have no connection, nor do they know of jobs."""
 
     settings: Settings
@@ -60,4 +60,4 @@ class Check(NamedTuple):
     """Something to look at, by the name that machines know it by."""
 
     name: str
-    look: Callable[[Place], Iterator[Finding | Fact]]
+    look: Callable[[Scene], Iterator[Finding | Fact]]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from loader.operations.checks.finding import Fact, Finding, Place, Weight
+from loader.operations.checks.finding import Fact, Finding, Scene, Weight
 from loader.stream.word import spool_path, word_left
 from loader.warehouse.clock import MINUTE
-from loader.warehouse.text import told_path
+from loader.warehouse.text import counted, told_path
 
 WARN_PERCENT, FAIL_PERCENT = 80, 95
 MIB = 1 << 20
@@ -16,12 +16,12 @@ MIB = 1 << 20
 STANDS_STILL = 3 * MINUTE
 
 
-def disk(place: Place) -> Iterator[Finding | Fact]:
+def disk(scene: Scene) -> Iterator[Finding | Fact]:
     """How full the disks are: of the embedded database, and of the stream's spool.
 
     That of a server elsewhere cannot be seen from here.
     """
-    settings = place.settings
+    settings = scene.settings
     where = {} if settings.host else {"data": settings.home}
     known = {}
     for name, path in {**where, "spool": settings.stream_spool_dir}.items():
@@ -41,36 +41,36 @@ def disk(place: Place) -> Iterator[Finding | Fact]:
     yield Fact("disk", known, f"disk: {told}")
 
 
-def spool(place: Place) -> Iterator[Finding | Fact]:
+def spool(scene: Scene) -> Iterator[Finding | Fact]:
     """How much of the stream waits in its file, and whether anybody takes it from there."""
-    path = spool_path(place.settings)
+    path = spool_path(scene.settings)
     try:
         found = path.stat()
         size, changed = found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)
     except OSError:
-        size, changed = 0, place.now
-    percent = round(100 * size / (place.settings.stream_spool_mib * MIB), 1)
+        size, changed = 0, scene.now
+    percent = round(100 * size / (scene.settings.stream_spool_mib * MIB), 1)
     if weight := _weight(percent):
         yield Finding(
-            f"the stream's spool is {percent:g} % full: later seconds become gaps",
+            f"the stream's spool is {percent:g} % full: what it cannot hold becomes gaps",
             "let the warehouse take them: see below what is wrong with it or with the stream; "
             "WAREHOUSE_STREAM_SPOOL_MIB allows more",
             weight=weight,
             job="stream",
         )
-    if size and place.now - changed > STANDS_STILL:
+    if size and scene.now - changed > STANDS_STILL:
         yield Finding(
-            f"{size:,} bytes of the stream wait in {told_path(path)}, and nobody takes them",
+            f"{counted(size, 'byte')} of the stream wait in {told_path(path)}: nobody takes them",
             "start `loader stream`, which brings them into the warehouse",
             changed,
             job="stream",
         )
-    yield Fact("spool_bytes", size, f"spool: {size:,} bytes" if size else "spool: empty")
+    yield Fact("spool_bytes", size, f"spool: {counted(size, 'byte')}" if size else "spool: empty")
 
 
-def stream_word(place: Place) -> Iterator[Finding | Fact]:
+def stream_word(scene: Scene) -> Iterator[Finding | Fact]:
     """What a stream has left beside its spool, because Postgres takes nothing of it."""
-    if word := word_left(spool_path(place.settings)):
+    if word := word_left(spool_path(scene.settings)):
         yield Finding(
             f"the stream cannot write to the warehouse: {word}",
             "mend that, and the stream goes on by itself; what it saw meanwhile is in its spool",

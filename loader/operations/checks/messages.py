@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loader.operations.checks.finding import Fact, Finding, Place
+from loader.operations.checks.finding import Fact, Finding, Scene
 from loader.operations.schedule import SCHEDULE
 from loader.warehouse.ledger import deliveries
 from loader.warehouse.ledger.mutes import ALL, mutes
@@ -13,9 +13,9 @@ _MOST_NAMED = 5
 _DAEMONS = {job.name for job in SCHEDULE if job.once_run}
 
 
-def waiting(place: Place) -> Iterator[Finding | Fact]:
+def waiting(scene: Scene) -> Iterator[Finding | Fact]:
     """Messages that did not go through and are tried again."""
-    found = deliveries.undelivered(place.cursor)
+    found = deliveries.undelivered(scene.cursor)
     yield Fact("messages_waiting", found.messages, "")
     if found.messages:
         yield Finding(
@@ -26,9 +26,9 @@ def waiting(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def given_up(place: Place) -> Iterator[Finding | Fact]:
+def given_up(scene: Scene) -> Iterator[Finding | Fact]:
     """Messages of the last day that are tried no more."""
-    found = deliveries.given_up(place.cursor)
+    found = deliveries.given_up(scene.cursor)
     yield Fact("messages_given_up", found.messages, "")
     if found.messages:
         yield Finding(
@@ -40,9 +40,9 @@ def given_up(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def muted(place: Place) -> Iterator[Finding | Fact]:
+def muted(scene: Scene) -> Iterator[Finding | Fact]:
     """Books of which nothing is told, for so long."""
-    found = mutes(place.cursor)
+    found = mutes(scene.cursor)
     until = {one.book or ALL: one.until.isoformat() for one in reversed(found)}
     yield Fact("muted_until", until, "")
     for one in found:
@@ -54,14 +54,14 @@ def muted(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def blind(place: Place) -> Iterator[Finding | Fact]:
+def blind(scene: Scene) -> Iterator[Finding | Fact]:
     """Books that nobody sees, where anybody is to watch all the time."""
-    is_live = place.is_scheduled or any(
-        job.job in _DAEMONS and job.state != "off" for job in place.jobs
+    is_live = scene.is_scheduled or any(
+        job.job in _DAEMONS and job.state != "off" for job in scene.jobs
     )
-    if not is_live or not has_relation(place.cursor, "marts.book_states"):
+    if not is_live or not has_relation(scene.cursor, "marts.book_states"):
         return
-    for cause, books, since in place.rows(
+    for cause, books, since in scene.rows(
         "select cause, array_agg(book order by book), min(blind_since) from marts.book_states "
         "where is_blind group by cause order by cause"
     ):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from loader.operations.checks.finding import Fact, Finding, Place
+from loader.operations.checks.finding import Fact, Finding, Scene
 from loader.operations.schedule import SCHEDULE
 from loader.snapshots.grammar import KINDS
 from loader.warehouse.postgres.statements import has_relation, statement
@@ -11,13 +11,13 @@ from loader.warehouse.text import age, counted
 _JOB_OF = {source: job.name for job in SCHEDULE for source in (*job.tables, *job.set_aside_as)}
 
 
-def snapshots(place: Place) -> Iterator[Finding | Fact]:
+def snapshots(scene: Scene) -> Iterator[Finding | Fact]:
     """The newest file of each kind, and what was refused until a good one came."""
-    known = place.rows(
+    known = scene.rows(
         "select kind, file_name, published_at, row_count from raw.snapshots "
         "where is_current order by kind"
     )
-    names = [f"{kind} {age((place.now - at).total_seconds())}" for kind, _, at, _ in known]
+    names = [f"{kind} {age((scene.now - at).total_seconds())}" for kind, _, at, _ in known]
     yield Fact(
         "snapshots",
         {
@@ -26,7 +26,7 @@ def snapshots(place: Place) -> Iterator[Finding | Fact]:
         },
         f"newest snapshots: {', '.join(names) or 'none'}",
     )
-    for file, kind, error, since, times in place.rows(
+    for file, kind, error, since, times in scene.rows(
         statement(__package__, "refused_files"), {"kinds": list(KINDS)}
     ):
         named = error if file in error else f"{file}: {error}"
@@ -40,10 +40,10 @@ def snapshots(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def quarantine(place: Place) -> Iterator[Finding | Fact]:
+def quarantine(scene: Scene) -> Iterator[Finding | Fact]:
     """Rows that were set aside and that no redrive has loaded, by source and age."""
     known = {}
-    for source, rows, of_today, oldest in place.rows(statement(__package__, "set_aside_rows")):
+    for source, rows, of_today, oldest in scene.rows(statement(__package__, "set_aside_rows")):
         known[source] = {"rows": rows, "last_24_hours": of_today}
         yield Finding(
             f"{counted(rows, 'row')} of {source} set aside, {of_today:,} of them in the last 24 "
@@ -56,11 +56,11 @@ def quarantine(place: Place) -> Iterator[Finding | Fact]:
     yield Fact("quarantine", known, "")
 
 
-def unreadable(place: Place) -> Iterator[Finding | Fact]:
+def unreadable(scene: Scene) -> Iterator[Finding | Fact]:
     """Records in raw that the models leave out, as their last run counted them."""
-    if not has_relation(place.cursor, "marts.unreadable_records"):
+    if not has_relation(scene.cursor, "marts.unreadable_records"):
         return
-    known = place.rows(
+    known = scene.rows(
         "select source, reason, records from marts.unreadable_records order by source, reason"
     )
     yield Fact(

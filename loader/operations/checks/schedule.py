@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from loader.operations.checks.finding import Fact, Finding, Place
+from loader.operations.checks.finding import Fact, Finding, Scene
 from loader.operations.schedule import SCHEDULE, SCHEDULER
 from loader.operations.status import JobStatus
 
 _TYPED = {job.name: job.typed for job in SCHEDULE}
 
 
-def schedule(place: Place) -> Iterator[Finding | Fact]:
+def schedule(scene: Scene) -> Iterator[Finding | Fact]:
     """Whether the schedule itself lives: it does as long as it begins anything."""
-    if not place.is_scheduled:
-        if any(job.state == "by hand" for job in place.jobs):
+    if not scene.is_scheduled:
+        if any(job.state == "by hand" for job in scene.jobs):
             yield Finding(
                 "no schedule runs here, so no job is late",
                 "run jobs by hand (`loader transform` brings the answers up to date), or all of "
@@ -22,12 +22,12 @@ def schedule(place: Place) -> Iterator[Finding | Fact]:
             )
         return
     run = [job for job in SCHEDULE if job.deadline]
-    [(newest,)] = place.rows(
+    [(newest,)] = scene.rows(
         "select max(newest.started_at) from unnest(%s) as known (job) cross join lateral ("
         "select max(started_at) as started_at from ops.runs where runs.job = known.job) as newest",
         ([SCHEDULER, *(job.name for job in run)],),
     )
-    if newest and place.now - newest > min(job.stale_after for job in run):
+    if newest and scene.now - newest > min(job.stale_after for job in run):
         yield Finding(
             "no job has been started",
             "look whether the scheduler lives: `make up` starts it, its log says why it ended",
@@ -36,9 +36,9 @@ def schedule(place: Place) -> Iterator[Finding | Fact]:
         )
 
 
-def late(place: Place) -> Iterator[Finding | Fact]:
+def late(scene: Scene) -> Iterator[Finding | Fact]:
     """Jobs that have not succeeded in time, and runs that do not end."""
-    for job in place.jobs:
+    for job in scene.jobs:
         if not job.is_late:
             continue
         again = f"run `loader {_TYPED.get(job.job, job.job)}`, which says why"
@@ -51,9 +51,9 @@ def late(place: Place) -> Iterator[Finding | Fact]:
         yield Finding(f"{job.job}: {what}", again, _quiet_since(job), weight="fail", job=job.job)
 
 
-def failed(place: Place) -> Iterator[Finding | Fact]:
+def failed(scene: Scene) -> Iterator[Finding | Fact]:
     """Jobs that have failed since they last succeeded."""
-    for job in place.jobs:
+    for job in scene.jobs:
         if job.last_error and job.state != "off":
             yield Finding(
                 f"{job.job}: {job.last_error}",

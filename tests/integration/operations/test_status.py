@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from loader.operations.checks.every import CHECKS
+from loader.operations.checks.finding import Finding, Scene
+from loader.operations.checks.here import FAIL_PERCENT, disk
 from loader.warehouse.clock import SystemClock
+from loader.warehouse.settings import Settings
 from tests.conftest import Server, Warehouse
 from tests.integration.operations.status_faults import (
     FAULTS,
@@ -84,4 +87,66 @@ def test_a_fault_is_named_and_once_mended_forgotten(world: World, name: str) -> 
     has_failed = any(one["weight"] == "fail" for one in problems)
     assert code == has_failed
     assert (NOTHING in told) == all(one["weight"] == "note" for one in problems)
+    assert_well(world)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code", "said"),
+    [
+        ("WAREHOUSE_PASSWORD", "wrong", 1, "password authentication failed"),
+        ("WAREHOUSE_DB", "nowhere", 1, "does not exist"),
+        ("WAREHOUSE_PORT", "9", 75, "cannot connect to "),
+    ],
+)
+def test_what_this_host_knows_is_told_also_without_a_warehouse(
+    world: World, setting: str, value: str, code: int, said: str
+) -> None:
+    world.percent = FAIL_PERCENT
+    done = world.warehouse.call("loader", "status", **{setting: value})
+    assert (done.returncode, done.stderr.count("\n")) == (code, 1)
+    assert said in done.stderr
+    assert f"is {FAIL_PERCENT} % full" in done.stdout
+    assert NOTHING not in done.stdout
+    done = world.warehouse.call("loader", "status", "--format", "json", **{setting: value})
+    machines = json.loads(done.stdout)
+    assert said in machines["error"]
+    assert [one["check"] for one in machines["problems"]] == ["disk"]
+
+
+def test_the_disk_of_the_embedded_database_is_looked_at(world: World) -> None:
+    """Also before there is any, where it will be."""
+    world.percent = FAIL_PERCENT
+    settings = Settings(home=world.directory / "not" / "yet", stream_spool_dir=world.directory)
+    seen = list(disk(Scene(settings, SystemClock(), world.now())))
+    told = [one.what for one in seen if isinstance(one, Finding)]
+    assert [what.partition(" (")[0] for what in told] == [
+        "the disk of the data", "the disk of the spool",
+    ]  # fmt: skip
+
+
+def test_a_file_that_nobody_knows_is_told_while_it_is_in_the_inbox(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox = world.directory / "inbox"
+    inbox.mkdir()
+    monkeypatch.setenv("WAREHOUSE_INBOX", str(inbox))
+    monkeypatch.setenv("WAREHOUSE_INBOX_REST_SECONDS", "0")
+    (inbox / "a.csv").write_bytes(b"nothing,known\n1,2\n")
+    for times in ("", " (2 times)"):
+        assert world.warehouse.call("loader", "snapshots").returncode == 1
+        assert f"snapshots: refused{times}: a.csv: " in asked(world)[1]
+    (inbox / "a.csv").unlink()
+    assert world.warehouse.call("loader", "snapshots").returncode == 0
+    assert_well(world)
+
+
+def test_of_many_findings_a_few_are_told_and_all_are_for_machines(world: World) -> None:
+    world.sql("insert into staging.stg_pipeline__unreadable select 0, 'table' || n, 'x', 1, now() "
+              "from generate_series(1, 20) as n")  # fmt: skip
+    _, told, machines = asked(world)
+    world.sql("delete from staging.stg_pipeline__unreadable where run_id = 0")
+    assert len([one for one in machines["problems"] if one["check"] == "unreadable"]) == 20
+    lines = [line for line in told.splitlines() if line.startswith("unreadable: ")]
+    assert len(lines) == 7
+    assert "15 more" in lines[5]
     assert_well(world)
