@@ -13,6 +13,7 @@ from dashboards.definitions import load_dashboards
 from dashboards.questions import Question, load_questions
 from docs.messages import messages
 from loader.cli.main import main as loader
+from loader.operations.checks.every import CHECKS
 from loader.warehouse.settings import PROJECT_ROOT, Settings
 
 MODELS = PROJECT_ROOT / "dbt_project" / "models"
@@ -28,6 +29,7 @@ def pages() -> dict[str, str]:
         "questions": ("Questions", _questions()),
         "tables": ("Tables", _tables()),
         "dashboards": ("Dashboards", _dashboards()),
+        "checks": ("Checks of loader status", _checks()),
         "alert-messages": ("Alert messages", messages()),
     }
     return {
@@ -53,6 +55,16 @@ def _help(command: click.Command, path: str, parent: click.Context | None) -> It
             inner = command.get_command(context, name)
             if inner:
                 yield from _help(inner, f"{path} {name}", context)
+
+
+def _checks() -> Iterator[str]:
+    yield "What `loader status` looks at. Each finding has a line that says what is wrong, since"
+    yield "when, and what to do; `--format json` has them under `problems`, by name of the check."
+    yield ""
+    yield from ("| check | what it looks at |", "|---|---|")
+    for check in CHECKS:
+        said = " ".join((check.look.__doc__ or "").split())
+        yield f"| `{check.name}` | {_cell(said)} |"
 
 
 def _settings() -> Iterator[str]:

@@ -279,7 +279,7 @@ def test_cron_runs_jobs_on_their_minutes(stack: Stack) -> None:
         assert status == "succeeded", job
         assert started_at.second < 30
     assert stack.health("scheduler") == "running healthy"
-    done = docker("exec", stack.containers()["scheduler"], "loader", "status", "--json")
+    done = docker("exec", stack.containers()["scheduler"], "loader", "status", "--format", "json")
     late = {job["job"]: job["state"] for job in json.loads(done)["jobs"]}
     assert set(late.values()) <= {"fresh", "off"}, late
 

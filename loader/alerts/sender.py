@@ -186,8 +186,8 @@ def deliver() -> tuple[LedgerRun, Tally]:
     return run, tally
 
 
-def undelivered() -> tuple[int, str | None]:
-    """How many messages wait for another try, and why the latest of them failed."""
+def undelivered() -> deliveries.Undelivered:
+    """The messages that wait for another try."""
     with contextlib.closing(connect("loader")) as connection, transaction(connection) as cursor:
         return deliveries.undelivered(cursor)
 

@@ -30,9 +30,11 @@ def alerts(context: click.Context, *, is_following: bool) -> None:
         raise TransientError(
             f"{counted(tally.failed, 'message')} did not go through: see ops.alert_deliveries"
         )
-    waiting, error = undelivered()
-    if waiting:
-        raise TransientError(f"{counted(waiting, 'message')} to be tried again: {error}")
+    waiting = undelivered()
+    if waiting.messages:
+        raise TransientError(
+            f"{counted(waiting.messages, 'message')} to be tried again: {waiting.reason}"
+        )
 
 
 @alerts.command()

@@ -53,39 +53,39 @@ def prune() -> None:
     metavar="[JOB...]",
     shell_complete=lambda _context, _argument, text: _jobs_like(text),
 )
-@click.option("--json", "as_json", is_flag=True, help="For machines.")
-def status(names: tuple[str, ...], *, as_json: bool) -> None:
-    """Show whether each scheduled job, or each of some, is on time; exit code 1 when one is not.
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="For people, or for machines.",
+)
+# As it was called before.
+@click.option("--json", "output_format", flag_value="json", hidden=True)
+def status(names: tuple[str, ...], output_format: str) -> None:
+    """Show how everything is, what is wrong and what to do; exit code 1 when somebody should look.
 
-    Where no schedule has ever run, as after `make run`, no job that it would run is late.
+    Of each scheduled job, or of some, and of what belongs to no job. Where no schedule has ever
+    run, as after `make run`, no job that it would run is late.
     """
-    from loader.alerts.mutes import current
+    from loader.operations.checks.every import look
     from loader.operations.schedule import SCHEDULE
-    from loader.operations.status import statuses
-    from loader.operations.status_told import status_lines
-    from loader.operations.unreadable import unreadable_records
-    from loader.warehouse.ledger.mutes import ALL
-    from loader.warehouse.postgres.sample import shown_while_alone
+    from loader.operations.status_told import as_json, status_lines, what_fails
 
     known = {job.name: job for job in SCHEDULE}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
-    shown_while_alone()
-    jobs = statuses([known[name] for name in names or known])
-    unreadable, mutes = unreadable_records(), current()
-    if as_json:
-        told = {
-            "jobs": [job.as_json() for job in jobs],
-            "unreadable": [records._asdict() for records in unreadable],
-            "muted_until": {each.book or ALL: each.until.isoformat() for each in reversed(mutes)},
-        }
-        click.echo(json.dumps(told, indent=2))
+    found = look([known[name] for name in names or known])
+    if output_format == "json":
+        click.echo(json.dumps(as_json(found), indent=2))
     else:
-        for line in (*status_lines(jobs, SCHEDULE), *unreadable, *mutes):
+        for line in status_lines(found):
             click.echo(line)
-    late = [job.job for job in jobs if job.is_late]
-    if late:
-        raise TerminalError(f"late: {', '.join(late)}")
+    if found.error:
+        raise found.error
+    if wrong := what_fails(found):
+        raise TerminalError(wrong)
 
 
 def _jobs_like(begun: str) -> list[str]:

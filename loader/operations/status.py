@@ -1,4 +1,4 @@
-"""What `loader status` knows: whether every job of the schedule is on time."""
+"""Whether every job of the schedule is on time, as the ledger has it."""
 
 import contextlib
 from collections.abc import Iterable
@@ -11,15 +11,12 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from loader.operations.schedule import SCHEDULE, SCHEDULER, ScheduledJob
-from loader.stream.word import spool_path, word_left
 from loader.warehouse.errors import AlreadyRunningError
-from loader.warehouse.ledger import cursors, deliveries
+from loader.warehouse.ledger import cursors
 from loader.warehouse.ledger.monitored import observed_until
 from loader.warehouse.ledger.quarantine import count_open
 from loader.warehouse.ledger.runs import exclusive, ledger_run
 from loader.warehouse.postgres.connection import connect
-from loader.warehouse.settings import get_settings
-from loader.warehouse.text import counted
 from loader.warehouse.values import CLOCK_SKEW, EARLIEST
 
 # off: the job needs a key that is not set, or is a daemon that nobody ever started; never: it has
@@ -45,9 +42,9 @@ class JobStatus:
     running_since: datetime | None
     rows: int
     quarantined_open: int
-    # Messages of the last 24 hours that are tried no more.
-    given_up: int
+    # What went wrong last, since the last success, and when the first of that did.
     last_error: str | None
+    failing_since: datetime | None
 
     @property
     def is_late(self) -> bool:
@@ -69,10 +66,21 @@ def statuses(
 
     Where no schedule has ever run, no job that it would run is late.
     """
-    moment = now or datetime.now(UTC)
     with closing(connect("loader")) as connection:
-        is_scheduled = _has_run(connection, SCHEDULER)
-        return [_status(connection, job, moment, is_scheduled=is_scheduled) for job in jobs]
+        return statuses_on(connection, jobs, now or datetime.now(UTC))
+
+
+def statuses_on(
+    connection: Connection, jobs: Iterable[ScheduledJob], now: datetime
+) -> list[JobStatus]:
+    """The same on a connection of the loader's."""
+    is_scheduled = has_schedule(connection)
+    return [_status(connection, job, now, is_scheduled=is_scheduled) for job in jobs]
+
+
+def has_schedule(connection: Connection) -> bool:
+    """Whether a schedule has ever run here."""
+    return _has_run(connection, SCHEDULER)
 
 
 def note_schedule() -> None:
@@ -89,7 +97,7 @@ def note_schedule() -> None:
 def _status(
     connection: Connection, job: ScheduledJob, now: datetime, *, is_scheduled: bool
 ) -> JobStatus:
-    last_success, rows, last_error = _runs(connection, job)
+    last_success, rows, last_error, failing_since = _runs(connection, job)
     newest = [_newest(connection, table, now) for table in job.tables]
     # The oldest of its tables decides: one that stands still, or is empty, must not be hidden by
     # another.
@@ -98,11 +106,6 @@ def _status(
     if job.once_run:
         with connection.cursor() as cursor:
             newest_event = observed_until(cursor, job.name)
-    given_up, untold = _undelivered(connection) if job.name == "alerts" else (0, None)
-    last_error = untold or last_error
-    if job.name == "stream":
-        # What Postgres takes nothing of cannot be in a run.
-        last_error = word_left(spool_path(get_settings())) or last_error
     has_event = bool(job.tables) or job.once_run
     load_lag = _lag(now, last_success)
     event_lag = _lag(now, newest_event)
@@ -112,6 +115,11 @@ def _status(
         state = "off"
     elif job.deadline and running_since and now - running_since > job.deadline + GRACE:
         state = "overrun"
+    elif last_success is None and job.once_run and running_since and (
+        now - running_since <= job.stale_after
+    ):  # fmt: skip
+        # Its first minute is not over.
+        state = "fresh"
     elif last_success is None:
         state = "never"
     elif any(
@@ -132,8 +140,8 @@ def _status(
         running_since=running_since,
         rows=rows,
         quarantined_open=count_open(connection, [*job.tables, *job.set_aside_as]),
-        given_up=given_up,
         last_error=last_error,
+        failing_since=failing_since,
     )
 
 
@@ -141,8 +149,13 @@ def _lag(now: datetime, moment: datetime | None) -> int | None:
     return None if moment is None else max(0, int((now - moment).total_seconds()))
 
 
-def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, int, str | None]:
-    """The last success, the rows it brought, and what went wrong since."""
+def _runs(
+    connection: Connection, job: ScheduledJob
+) -> tuple[datetime | None, int, str | None, datetime | None]:
+    """The last success, the rows it brought, and what went wrong since, and from when on.
+
+    Not of single files: a good file says nothing of another one (`refused_files.sql`).
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "select started_at, finished_at, rows_inserted from ops.runs "
@@ -152,32 +165,15 @@ def _runs(connection: Connection, job: ScheduledJob) -> tuple[datetime | None, i
         )
         started_at, finished_at, rows = cursor.fetchone() or (LONG_AGO, None, 0)
         cursor.execute(
-            "select error from ops.runs "
+            "select (array_agg(error order by started_at desc))[1], min(started_at) from ops.runs "
             "where job = %s and status in ('failed', 'refused') and started_at > %s "
-            "order by started_at desc limit 1",
+            "and not detail ? 'file'",
             (job.name, started_at),
         )
-        [error] = cursor.fetchone() or [None]
+        [(error, failing_since)] = cursor.fetchall()
         if job.resumes:
             finished_at = cursors.done_at(cursor, job.name, cursors.WHOLE_LIST)
-    return finished_at, rows, error
-
-
-def _undelivered(connection: Connection) -> tuple[int, str | None]:
-    """How many messages were given up, and what is wrong with those and with the ones that wait.
-
-    The follower itself goes on meanwhile.
-    """
-    with connection.cursor() as cursor:
-        given_up = deliveries.given_up(cursor)
-        told = {
-            "not delivered yet": deliveries.undelivered(cursor),
-            "of the last 24 hours given up": given_up,
-        }
-    problems = [
-        f"{counted(count, 'message')} {what}: {why}" for what, (count, why) in told.items() if count
-    ]
-    return given_up[0], "; ".join(problems) or None
+    return finished_at, rows, error, failing_since
 
 
 def _running_since(connection: Connection, job: ScheduledJob) -> datetime | None:

@@ -27,6 +27,14 @@ class Telling(NamedTuple):
     address: int
 
 
+class Undelivered(NamedTuple):
+    """How many messages did not arrive; why the latest of them, and since when the first."""
+
+    messages: int
+    reason: str | None
+    since: datetime | None
+
+
 def recover(connection: Connection, mine: Iterable[int], give_up: timedelta) -> int:
     """Find the attempts of a sender that died: whether they were sent nobody knows.
 
@@ -126,25 +134,25 @@ def skip(cursor: Any, chosen: str, values: Mapping[str, object], reason: str) ->
     return int(cursor.rowcount)
 
 
-def undelivered(cursor: Any) -> tuple[int, str | None]:
-    """How many messages are tried again, or waited for; and why the latest of them failed."""
+def undelivered(cursor: Any) -> Undelivered:
+    """The messages that are tried again, or waited for."""
     cursor.execute(
         "select count(distinct idempotency_key), "
-        "(array_agg(error order by delivery_id desc))[1] "
+        "(array_agg(error order by delivery_id desc))[1], min(started_at) "
         "from ops.alert_deliveries where retry_at is not null"
     )
-    [(count, error)] = cursor.fetchall()
-    return int(count), error
+    [row] = cursor.fetchall()
+    return Undelivered(*row)
 
 
-def given_up(cursor: Any) -> tuple[int, str | None]:
-    """How many messages of the last day are tried no more; and why the latest of them failed.
+def given_up(cursor: Any) -> Undelivered:
+    """The messages of the last day that are tried no more.
 
     Those that may have arrived are among them: nobody knows that they have.
     """
     cursor.execute(statement(__package__, "given_up"))
-    [(count, error)] = cursor.fetchall()
-    return int(count), error
+    [row] = cursor.fetchall()
+    return Undelivered(*row)
 
 
 _IS_TELLING = " and ".join(

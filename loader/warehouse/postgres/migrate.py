@@ -40,13 +40,18 @@ def migrate() -> list[str]:
         connection.commit()
         cursor.execute("select name from ops.migrations")
         known = {name for (name,) in cursor}
-        files = resources.files("loader.warehouse.postgres") / "migrations"
-        for file in sorted(files.iterdir(), key=lambda file: file.name):
-            if not file.name.endswith(".sql") or file.name in known:
+        for file in migrations():
+            if file.name in known:
                 continue
             _apply(connection, file)
             applied.append(file.name)
     return applied
+
+
+def migrations() -> list[Traversable]:
+    """The files of this version, in the order in which they are applied."""
+    files = (resources.files("loader.warehouse.postgres") / "migrations").iterdir()
+    return sorted((file for file in files if file.name.endswith(".sql")), key=lambda one: one.name)
 
 
 def _apply(connection: Connection, file: Traversable) -> None:

@@ -104,9 +104,9 @@ def test_mutes_are_listed_shown_and_ended(alerts: Warehouse) -> None:
     listed = alerts.call("loader", "alerts", "mutes").stdout.splitlines()
     assert [line.partition(":")[0] for line in listed] == ["all", "btc_mxn"]
     status = alerts.call("loader", "status", "prune").stdout
-    assert all(line in status.splitlines() for line in listed)
-    shown = json.loads(alerts.call("loader", "status", "--json", "prune").stdout)
-    assert set(shown["muted_until"]) == {"all", "btc_mxn"}
+    assert all(f"muted: {line}, since " in status for line in listed)
+    shown = json.loads(alerts.call("loader", "status", "--format", "json", "prune").stdout)
+    assert set(shown["facts"]["muted_until"]) == {"all", "btc_mxn"}
     done = alerts.call("loader", "alerts", "mute", "eth_mxn", "--for", "0")
     assert done.stdout == "eth_mxn: 0 mutes ended\n"
     done = alerts.call("loader", "alerts", "mute", "btc_mxn", "--for", "0")

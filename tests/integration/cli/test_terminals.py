@@ -224,7 +224,7 @@ def test_a_failure_keeps_its_code_where_it_cannot_be_told(
 # Each that needs no network, in a way in which it has something to say.
 PRINTING = [
     ("loader", "--help"),
-    ("loader", "status", "--json", "prune"),
+    ("loader", "status", "--format", "json", "prune"),
     ("loader", "prune"),
     ("loader", "quarantine", "list"),
     ("loader", "quarantine", "export", "rows.csv"),

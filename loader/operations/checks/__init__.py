@@ -1,0 +1,1 @@
+"""What `loader status` looks at: each check says what is wrong, since when, and what to do."""
