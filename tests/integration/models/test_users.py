@@ -280,3 +280,11 @@ def test_a_build_with_nothing_loaded_passes_and_every_question_answers(
     for name in ("active-users", "users-without-deposits", "last-login", "average-deposit"):
         done = warehouse.call("dashboards", "ask", name, "--format", "csv")
         assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+
+
+def test_unit_tests_pass_in_a_full_refresh_too(copied: Warehouse) -> None:
+    done = copied.dbt(
+        "build", "--full-refresh", "--exclude-resource-type", "seed", "test",
+        "--exclude", "config.materialized:view",
+    )  # fmt: skip
+    assert "unit_test" in done.stdout
