@@ -1,6 +1,6 @@
 -- Until the next observation, at most for the interval at which its feed
--- looked, by which coverage counts it as seen, and not past this moment; cut
--- where hours end.
+-- looked, by which coverage counts it as seen, and neither past what was
+-- watched nor past this moment; cut where hours end.
 with
 
 asked as (
@@ -87,9 +87,13 @@ observed as (
             else
                 least(
                     seen.next_at,
-                    seen.seen_at + coalesce(
+                    coalesce(
                         (
-                            select min(intervals.length)
+                            select
+                                least(
+                                    seen.seen_at + min(intervals.length),
+                                    max(intervals.monitored_until)
+                                )
                             from intervals
                             where
                                 intervals.feed = seen.feed
@@ -97,7 +101,7 @@ observed as (
                                 and intervals.monitored_until > seen.seen_at
                                 and seen.book = any(intervals.books)
                         ),
-                        (
+                        seen.seen_at + (
                             select feeds.length
                             from feeds
                             where feeds.feed = seen.feed

@@ -62,8 +62,8 @@ def prune() -> None:
     help="For people, or for machines.",
 )
 # As it was called before.
-@click.option("--json", "output_format", flag_value="json", hidden=True)
-def status(names: tuple[str, ...], output_format: str) -> None:
+@click.option("--json", "as_before", is_flag=True, hidden=True)
+def status(names: tuple[str, ...], output_format: str, *, as_before: bool) -> None:
     """Show how everything is, what is wrong and what to do; exit code 1 when somebody should look.
 
     Of each scheduled job, or of some, and of what belongs to no job. Where no schedule has ever
@@ -77,7 +77,7 @@ def status(names: tuple[str, ...], output_format: str) -> None:
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such job: {unknown[0]}: they are {', '.join(known)}")
     found = look([known[name] for name in names or known])
-    if output_format == "json":
+    if as_before or output_format == "json":
         click.echo(json.dumps(as_json(found), indent=2))
     else:
         for line in status_lines(found):

@@ -286,3 +286,19 @@ def check(
     for value, level in zip((above_1, above_2, above_3), levels[:3], strict=True):
         above = sum((each for quote, each in parts if quote.above(level)), Decimal(0))
         assert Decimal(value) == above
+
+
+def test_no_spread_is_held_past_what_was_watched(warehouse: Warehouse) -> None:
+    warehouse.dbt("seed")
+    begin = START.replace(minute=0, second=0)
+    end = begin + timedelta(minutes=10)
+    seen = Quote("btc_mxn", end - timedelta(seconds=14), "ticker", Decimal(900), Decimal(1000))
+    market.load(warehouse, [seen])
+    market.watch(
+        warehouse,
+        Watch("ticker", timedelta(minutes=10), ("btc_mxn",), begin, end, is_recorded=True),
+    )
+    market.build(warehouse)
+    answer = ask("spread-quality", {"by": "hour"})
+    [row] = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    assert Decimal(str(row["seconds_above_1"])) == 14
