@@ -24,7 +24,8 @@ parameters:
   as_of:
     type: instant
     unset: now
-    description: Another moment; of a day, its end (reporting time zone).
+    description: >-
+      Another moment; of a day, its end (reporting time zone); none to come.
 */
 with
 

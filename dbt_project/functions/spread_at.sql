@@ -1,16 +1,22 @@
 with
 
+moments as (
+
+    select
+        {{ function('last_instant') }}(
+            as_of_text, null, reporting_timezone
+        ) as typed_at
+    from {{ ref('reporting_settings') }}
+
+),
+
+-- Of a moment to come nothing is known yet: it is this one.
 asked as materialized (
 
     select
-        as_of_text is null as is_now,
-        coalesce(
-            {{ function('last_instant') }}(
-                as_of_text, null, reporting_timezone
-            ),
-            now()
-        ) as as_of
-    from {{ ref('reporting_settings') }}
+        least(moments.typed_at, now()) as as_of,
+        coalesce(moments.typed_at >= now(), true) as is_now
+    from moments
 
 ),
 

@@ -9,7 +9,7 @@ seen as materialized (
 moment as (
 
     select
-        as_of_text is null as is_now,
+        coalesce(max(as_of) = now(), false) as is_now,
         max(as_of) as as_of
     from seen
 
