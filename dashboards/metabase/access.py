@@ -19,7 +19,7 @@ _CLOSED = Change("update", "permissions of database", COLLECTION, ("create-queri
 
 
 @dataclass
-class Access:
+class MetabaseAccess:
     """The rights of groups in our collection and over our connection."""
 
     session: Session

@@ -79,7 +79,10 @@ class WarehouseConnection:
             self.changes.make(Change("sync", "database", name), self._sync)
 
     def _connection_problem(self) -> str | None:
-        """Why Metabase cannot log in now, with the password that it keeps and does not tell."""
+        """Why Metabase cannot log in now, with the password that it keeps and does not tell.
+
+        A query would not tell: it may go by a connection from before the password was changed.
+        """
         health = self.session.find(f"/api/database/{self.id}/healthcheck") or {}
         if health.get("status") != "error":
             return None

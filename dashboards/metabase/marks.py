@@ -19,7 +19,7 @@ _LINE = re.compile(
 )
 
 
-class Mark(NamedTuple):
+class OriginMark(NamedTuple):
     """The file that an object is made of, and the state it was left in, if it ever was whole."""
 
     source: str
@@ -36,10 +36,10 @@ def of_dashboard(name: str) -> str:
     return f"{name}.yml"
 
 
-def mark(found: Json) -> Mark | None:
+def mark(found: Json) -> OriginMark | None:
     """The mark in a description; None of what is not ours."""
     line = _LINE.search(found.get("description") or "")
-    return Mark(line[1], line[2]) if line else None
+    return OriginMark(line[1], line[2]) if line else None
 
 
 def without(description: str | None) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from dashboards.charts import missing
 from dashboards.definitions import Dashboard, load_dashboards
 from dashboards.metabase import found, marks, wanted
-from dashboards.metabase.access import Access
+from dashboards.metabase.access import MetabaseAccess
 from dashboards.metabase.changes import Change, Changes
 from dashboards.metabase.collection import OurCollection
 from dashboards.metabase.database import WarehouseConnection
@@ -62,8 +62,8 @@ class Provision:
         self._leave("card", kept)
 
     @property
-    def _access(self) -> Access:
-        return Access(self.session, self.changes, self.settings.metabase_close_sql)
+    def _access(self) -> MetabaseAccess:
+        return MetabaseAccess(self.session, self.changes, self.settings.metabase_close_sql)
 
     def _report_everything(self) -> None:
         """The plan for a Metabase that nobody has set up, and that tells nothing."""
@@ -93,6 +93,24 @@ class Provision:
         )
         return kept | body
 
+    def _check_stored(
+        self, kind: str, body: Json, made: Json | None, seen: Callable[[Json], Json]
+    ) -> None:
+        """Some versions say yes and store something else, such as an empty query."""
+        if not made:
+            return
+        newer = "is this version newer than v0.63?"
+        if kind == "card" and found.native(made)["sql"] != found.native(body)["sql"]:
+            raise TerminalError(
+                f"Metabase took the card {body['name']!r} but did not keep its SQL: {newer}"
+            )
+        if fields := found.differences(seen, body, made):
+            # The next run would take it for somebody's work.
+            self.changes.notice(
+                f"Metabase keeps {kind} {body['name']!r} otherwise than it was written: "
+                f"{', '.join(fields)}: {newer}"
+            )
+
     # Cards
 
     def _provide_card(self, question: Question, item: Json | None) -> None:
@@ -115,7 +133,7 @@ class Provision:
                 Change("create", "card", question.title),
                 lambda: self.session.create("/api/card", body),
             )
-            _assert_stored(body, kept)
+            self._check_stored("card", body, kept, found.card)
         self.cards[question.name] = kept["id"] if kept else None
         self.columns[question.name] = _columns(kept)
 
@@ -130,7 +148,7 @@ class Provision:
         made = self.changes.make(
             change, lambda: self.session.update(f"/api/card/{kept['id']}", body)
         )
-        _assert_stored(body, made)
+        self._check_stored("card", body, made, found.card)
         return made or kept
 
     def _try_out(self, question: Question, body: Json) -> None:
@@ -183,7 +201,8 @@ class Provision:
 
     def _write_dashboard(self, kept: Json, body: Json) -> None:
         sent = body | {"dashcards": found.with_ids(body, kept), "tabs": []}
-        self.session.update(f"/api/dashboard/{kept['id']}", sent)
+        made = self.session.update(f"/api/dashboard/{kept['id']}", sent)
+        self._check_stored("dashboard", body, made, found.dashboard)
 
     def _wait_for_choices(self, definition: Dashboard) -> None:
         """Until Metabase knows the columns that filters take their choices from."""
@@ -259,15 +278,6 @@ def _update(kind: str, title: str, seen: Callable[[Json], Json], body: Json, kep
 
 def _columns(card: Json | None) -> set[str]:
     return {column["name"] for column in (card or {}).get("result_metadata") or []}
-
-
-def _assert_stored(body: Json, made: Json | None) -> None:
-    """Some versions say yes and store an empty query."""
-    if made and found.native(made)["sql"] != found.native(body)["sql"]:
-        raise TerminalError(
-            f"Metabase took the card {body['name']!r} but did not keep its SQL: "
-            "is this version newer than v0.63?"
-        )
 
 
 def _assert_columns(question: Question, data: Json) -> None:

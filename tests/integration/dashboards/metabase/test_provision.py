@@ -632,6 +632,20 @@ def test_a_stored_query_that_is_empty_is_noticed(
     assert "did not keep its SQL" in done.stderr
 
 
+@pytest.mark.usefixtures("few")
+def test_what_is_kept_otherwise_than_it_was_written_is_told_at_once(
+    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, board = metabase.state.shown_card, metabase.state.shown_dashboard
+    monkeypatch.setattr(metabase.state, "shown_card", lambda each: kept(each) | {"display": "map"})
+    monkeypatch.setattr(
+        metabase.state, "shown_dashboard", lambda each: board(each) | {"width": "wide"}
+    )
+    told = applied().stderr
+    assert "Metabase keeps card 'Books' otherwise than it was written: display" in told
+    assert "Metabase keeps dashboard 'Alerts' otherwise than it was written: width" in told
+
+
 @pytest.mark.parametrize(
     ("name", "given"),
     [
