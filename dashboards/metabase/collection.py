@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 
 from dashboards.metabase import marks, wanted
 from dashboards.metabase.changes import Change, Changes
@@ -25,6 +26,8 @@ class OurCollection:
     is_new: bool = False
     is_in_trash: bool = False
     items: list[Json] = field(default_factory=list)
+    # The numbers of the collections that are somebody's own.
+    personal: set[int] = field(default_factory=set)
 
     def provide(self) -> None:
         """Find it, or make it; put back what differs."""
@@ -58,6 +61,7 @@ class OurCollection:
             for each in self.session.read("/api/collection", archived=archived)
             if each.get("id") != "root" and each.get("type") != "trash"
         ]
+        self.personal = {each["id"] for each in known if each.get("personal_owner_id")}
         # Wherever it is: somebody may have moved it, and the trash is a place of its own.
         ours = [each for each in known if marks.KEPT_BY in (each.get("description") or "")]
         if ours:
@@ -120,7 +124,12 @@ class OurCollection:
                     found[source] = whole
         if not self.is_new and (lacking := sources - found.keys()):
             moved: dict[str, Json] = {}
-            _add(moved, self.session.read(f"/api/{kind}"))
+            everywhere = self.session.find(f"/api/{kind}") or []
+            # What somebody keeps for himself is a copy.
+            _add(
+                moved,
+                (each for each in everywhere if each.get("collection_id") not in self.personal),
+            )
             found |= {source: moved[source] for source in lacking & moved.keys()}
         return found
 
@@ -153,6 +162,6 @@ def _is_at_the_top(collection: Json) -> bool:
 
 def _add(found: dict[str, Json], items: Iterable[Json]) -> None:
     """Add those that are marked: of copies, which bear the mark as well, the first that was."""
-    for item in sorted(items, key=lambda each: int(each["id"])):
+    for item in sorted(items, key=itemgetter("id")):
         if known := marks.mark(item):
             found.setdefault(known.source, item)

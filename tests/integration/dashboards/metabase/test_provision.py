@@ -26,6 +26,7 @@ from tests.conftest import Server
 from tests.metabase import permissions, rig
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
+from tests.metabase.shown import PERSONAL
 from tests.metabase.sql import fill_in
 from tests.metabase.state import TRASH, MetabaseState
 from tests.waiting import LAST_RESORT_SECONDS
@@ -283,6 +284,8 @@ def test_a_copy_is_nobodys_but_whose_it_is(provisioned: MetabaseStandIn) -> None
     data["cards"]["999"] = {**card(data), "id": 999, "name": "Spread by second - Duplicate"}
     # In the trash as well: it came from elsewhere.
     data["cards"]["998"] = {**card(data), "id": 998, "collection_id": None, "archived": True}
+    personal = {"id": 997, "collection_id": PERSONAL["id"], "name": "Mine"}
+    data["cards"]["997"] = {**card(data), **personal}
     assert applied().stdout == "nothing to change\n"
     del data["cards"][str(card(data)["id"])], data["cards"]["999"]
     assert "create card 'Spread by second'" in applied().stdout
