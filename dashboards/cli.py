@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,7 +212,7 @@ def _fail_for(problems: Iterable[str]) -> None:
 @main.command()
 def plan() -> None:
     """Show what `apply` would change in Metabase; exit code 0: nothing, 2: something."""
-    if _provision(is_writing=False, prune=False):
+    if _provision(is_writing=False, prune=False, may_overwrite=lambda _: False):
         raise click.exceptions.Exit(2)
 
 
@@ -220,41 +220,50 @@ def plan() -> None:
 @click.option(
     "--prune", is_flag=True, help="Archive our cards and dashboards that left the repository."
 )
-def apply(*, prune: bool) -> None:
-    """Bring the dashboards to Metabase (WAREHOUSE_METABASE_...); again changes nothing."""
-    _provision(is_writing=True, prune=prune)
+@click.option("--yes", is_flag=True, help="Overwrite what was changed by hand, without asking.")
+def apply(*, prune: bool, yes: bool) -> None:
+    """Bring the dashboards to Metabase (WAREHOUSE_METABASE_...); again changes nothing.
+
+    What somebody changed there by hand is overwritten when you say so: asked in a terminal, or
+    with --yes. Otherwise it is left as it is, and named.
+    """
+
+    def may_overwrite(change: object) -> bool:
+        if yes or not sys.stdin.isatty():
+            return yes
+        click.echo(str(change), err=True)
+        return click.confirm("overwrite it?", err=True)
+
+    _provision(is_writing=True, prune=prune, may_overwrite=may_overwrite)
 
 
-def _provision(*, is_writing: bool, prune: bool) -> int:
+def _provision(*, is_writing: bool, prune: bool, may_overwrite: Callable[[object], bool]) -> int:
     """How many changes there were, each of them printed."""
     from dashboards.definitions import load_dashboards
-    from dashboards.metabase.changes import Change
+    from dashboards.metabase.changes import Changes
     from dashboards.metabase.provision import Provision
     from dashboards.metabase.session import Session, as_expected
     from dashboards.questions import broken_questions
     from loader.warehouse.settings import get_settings
 
-    changes: list[Change] = []
-
-    def report(change: Change) -> None:
-        changes.append(change)
-        click.echo(str(change))
-
     settings = get_settings()
+    changes = Changes(
+        is_writing,
+        report=lambda change: click.echo(str(change)),
+        notice=lambda line: click.echo(line, err=True),
+        may_overwrite=may_overwrite,
+    )
     load_dashboards()
     # What has no question here would be taken for one that has left.
     _fail_for(map(str, broken_questions().values()))
     with as_expected(settings):
-        Provision(
-            Session(settings, may_set_up=is_writing),
-            settings,
-            is_writing=is_writing,
-            prune=prune,
-            report=report,
-            notice=lambda line: click.echo(line, err=True),
-        ).run()
-    click.echo(f"{len(changes)} changes" if changes else "nothing to change")
-    return len(changes)
+        Provision(Session(settings, may_set_up=is_writing), settings, changes, prune=prune).run()
+    made, left = len(changes.made), len(changes.left)
+    if left:
+        click.echo(f"{made} changes, {left} left")
+    else:
+        click.echo(f"{made} changes" if made else "nothing to change")
+    return made
 
 
 def _answer(

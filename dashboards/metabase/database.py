@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from dashboards.metabase import wanted
 from dashboards.metabase.changes import Change, Changes
+from dashboards.metabase.marks import Json
 from dashboards.metabase.session import Session
-from dashboards.metabase.wanted import Json
 from dashboards.questions import Question, tables_of
 from loader.warehouse.errors import TerminalError, TransientError, UsageError
+from loader.warehouse.redaction import redacted
 from loader.warehouse.settings import Settings
 
 
@@ -68,8 +69,33 @@ class WarehouseConnection:
                 Change("update", "database", name, tuple(differing)),
                 lambda: self.session.update(f"/api/database/{self.id}", body),
             )
+        elif problem := self._connection_problem():
+            self.changes.notice(f"Metabase cannot connect to {name!r}: {problem}")
+            self.changes.make(
+                Change("update", "database", name, ("password",)),
+                lambda: self._deliver_password(details),
+            )
         if self._tables_missing():
             self.changes.make(Change("sync", "database", name), self._sync)
+
+    def _connection_problem(self) -> str | None:
+        """Why Metabase cannot log in now, with the password that it keeps and does not tell.
+
+        A query would not tell: it may go by a connection from before the password was changed.
+        """
+        health = self.session.find(f"/api/database/{self.id}/healthcheck") or {}
+        if health.get("status") != "error":
+            return None
+        return redacted(" ".join(str(health.get("message") or "no reason given").split()))
+
+    def _deliver_password(self, details: Json) -> None:
+        body = {"details": details | {"password": self._reader_password()}}
+        self.session.update(f"/api/database/{self.id}", body)
+        # It may be the old one again: then nothing has changed, and Metabase tries nothing.
+        if problem := self._connection_problem():
+            raise TerminalError(
+                f"Metabase cannot connect with WAREHOUSE_METABASE_READER_PASSWORD: {problem}"
+            )
 
     def _reader_password(self) -> str:
         password = self.settings.metabase_reader_password.get_secret_value()

@@ -1,47 +1,43 @@
 """Plans and applies: reads what Metabase holds, and writes only where it differs.
 
-Everything is found again by a name of our own, so that a run that was cut off at any request is
+Everything is found again by a mark of our own, so that a run that was cut off at any request is
 finished by the next one. Nothing outside our collection is touched; what is in it and not ours
-is left alone.
+is left alone, and so is what somebody changed by hand, until somebody says otherwise.
 """
 
-import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
 from dashboards.charts import missing
 from dashboards.definitions import Dashboard, load_dashboards
-from dashboards.metabase import found, wanted
+from dashboards.metabase import found, marks, wanted
+from dashboards.metabase.access import MetabaseAccess
 from dashboards.metabase.changes import Change, Changes
+from dashboards.metabase.collection import OurCollection
 from dashboards.metabase.database import WarehouseConnection
+from dashboards.metabase.marks import Json
 from dashboards.metabase.session import Session
-from dashboards.metabase.wanted import Json
 from dashboards.questions import Question, load_questions
-from loader.warehouse.errors import TerminalError
+from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.settings import Settings
 
 
 @dataclass
 class Provision:
-    """One pass over everything: as a plan that writes nothing, or as the deed.
-
-    `report` hears of each change, before it is made; `notice` of what is left as it is.
-    """
+    """One pass over everything: as a plan that writes nothing, or as the deed."""
 
     session: Session
     settings: Settings
-    is_writing: bool
+    changes: Changes
     prune: bool
-    report: Callable[[Change], None]
-    notice: Callable[[str], None]
     database: int | None = None
-    collection: int | None = None
     cards: dict[str, int | None] = field(default_factory=dict)
-
-    @property
-    def _changes(self) -> Changes:
-        return Changes(self.is_writing, self.report)
+    # The columns that Metabase knows a card to have.
+    columns: dict[str, set[str]] = field(default_factory=dict)
+    # Cards that somebody changed by hand, and that stay so.
+    left: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Database, collection, cards, dashboards, and what is no longer in the repository."""
@@ -49,110 +45,111 @@ class Provision:
             self._report_everything()
             return
         self.database = WarehouseConnection(
-            self.session, self.settings, self._changes, load_questions().values()
+            self.session, self.settings, self.changes, load_questions().values()
         ).provide()
-        self._provide_collection()
-        items = list(self._items())
+        self.collection = OurCollection(self.session, self.changes)
+        self.collection.provide()
+        self._access.provide(self.database, self.collection.id)
+        sources = {marks.of_question(name) for name in load_questions()}
+        kept = self.collection.ours("card", sources)
         for name, question in load_questions().items():
-            self.cards[name] = self._provide_card(question, items)
-        boards = self._our_dashboards(items)
-        for definition in load_dashboards().values():
-            self._provide_dashboard(definition, boards.pop(definition.name, None), items)
-        self._leave(items, boards)
+            self._provide_card(question, kept.pop(marks.of_question(name), None))
+        sources = {marks.of_dashboard(name) for name in load_dashboards()}
+        boards = self.collection.ours("dashboard", sources)
+        for name, definition in load_dashboards().items():
+            self._provide_dashboard(definition, boards.pop(marks.of_dashboard(name), None))
+        self._leave("dashboard", boards)
+        self._leave("card", kept)
+
+    @property
+    def _access(self) -> MetabaseAccess:
+        return MetabaseAccess(self.session, self.changes, self.settings.metabase_close_sql)
 
     def _report_everything(self) -> None:
         """The plan for a Metabase that nobody has set up, and that tells nothing."""
-        self.report(Change("create", "account", self.settings.metabase_email))
-        for kind in ("database", "collection"):
-            self.report(Change("create", kind, wanted.COLLECTION))
-        for question in load_questions().values():
-            self.report(Change("create", "card", question.title))
-        for definition in load_dashboards().values():
-            self.report(Change("create", "dashboard", definition.title))
-
-    # The collection
-
-    def _provide_collection(self) -> None:
-        body: Json = {
-            "name": wanted.COLLECTION,
-            "description": wanted.COLLECTION_DESCRIPTION,
-            "parent_id": None,
-        }
-        known = [
-            each
-            for archived in ("false", "true")
-            for each in self.session.read("/api/collection", archived=archived)
-            if each.get("id") not in ("root", "trash")
+        first = [
+            ("account", self.settings.metabase_email),
+            ("database", wanted.COLLECTION),
+            ("collection", wanted.COLLECTION),
         ]
-        # Wherever it is: somebody may have moved it, and the trash is a place of its own.
-        ours = [each for each in known if wanted.KEPT_BY in (each.get("description") or "")]
-        if not ours:
-            if any(
-                each["name"] == body["name"] and _is_at_the_top(each) and not each.get("archived")
-                for each in known
-            ):
-                raise TerminalError(
-                    f"Metabase has a collection {body['name']!r} that is not ours: rename it"
-                )
-            made = self._changes.make(
-                Change("create", "collection", body["name"]),
-                lambda: self.session.create("/api/collection", body),
-            )
-            self.collection = made["id"] if made else None
-            return
-        kept = ours[0]
-        self.collection = kept["id"]
-        differing = [name for name in ("name", "description") if kept.get(name) != body[name]]
-        if kept.get("archived"):
-            differing.append("archived")
-        if not _is_at_the_top(kept):
-            differing.append("parent_id")
-        if differing:
-            self._changes.make(
-                Change("update", "collection", body["name"], tuple(differing)),
-                # A PUT without it would take a collection out of the trash unasked.
-                lambda: self.session.update(
-                    f"/api/collection/{self.collection}", body | {"archived": False}
-                ),
-            )
+        self._report_new(first)
+        self._access.provide_later()
+        self._report_new(("card", question.title) for question in load_questions().values())
+        self._report_new(("dashboard", board.title) for board in load_dashboards().values())
 
-    def _items(self) -> Iterator[Json]:
-        if self.collection is not None:
-            for archived in ("false", "true"):
-                yield from self.session.read(
-                    f"/api/collection/{self.collection}/items",
-                    models=["card", "dashboard"],
-                    archived=archived,
-                )["data"]
+    def _report_new(self, named: Iterable[tuple[str, str]]) -> None:
+        for kind, name in named:
+            self.changes.make(Change("create", kind, name), lambda: None)
+
+    def _bring_back(self, kind: str, name: str, kept: Json) -> Json:
+        """What was in the trash, out of it: in a PUT of its own, before anything else of it."""
+        # What is there with our collection comes back with it.
+        if not kept.get("archived") or self.collection.is_in_trash:
+            return kept
+        body = {"archived": False, "collection_id": self.collection.id}
+        path = f"/api/{kind}/{kept['id']}"
+        self.changes.make(
+            Change("update", kind, name, ("archived",)), lambda: self.session.update(path, body)
+        )
+        return kept | body
+
+    def _check_stored(
+        self, kind: str, body: Json, made: Json | None, seen: Callable[[Json], Json]
+    ) -> None:
+        """Some versions say yes and store something else, such as an empty query."""
+        if not made:
+            return
+        newer = "is this version newer than v0.63?"
+        if kind == "card" and found.native(made)["sql"] != found.native(body)["sql"]:
+            raise TerminalError(
+                f"Metabase took the card {body['name']!r} but did not keep its SQL: {newer}"
+            )
+        if fields := found.differences(seen, body, made):
+            # The next run would take it for somebody's work.
+            self.changes.notice(
+                f"Metabase keeps {kind} {body['name']!r} otherwise than it was written: "
+                f"{', '.join(fields)}: {newer}"
+            )
 
     # Cards
 
-    def _provide_card(self, question: Question, items: list[Json]) -> int | None:
-        known = self.session.find(f"/api/card/{wanted.entity_id(question.name)}")
-        body = wanted.card(question, self.database, self.collection)
-        if known is None:
-            _refuse_strangers(items, "card", question.title, None)
+    def _provide_card(self, question: Question, item: Json | None) -> None:
+        body = marks.signed(
+            wanted.card(question, self.database, self.collection.id),
+            marks.of_question(question.name),
+            found.card,
+        )
+        number = item["id"] if item else None
+        kept = self.session.read(f"/api/card/{number}") if item else None
+        differing = found.differences(found.card, body, kept) if kept else ()
+        if not kept or kept.get("archived") or differing:
+            self.collection.refuse_strangers("card", question.title, number)
+        if kept:
+            kept = self._bring_back("card", question.title, kept)
+            kept = self._update_card(question, body, kept)
+        else:
             self._try_out(question, body)
-            made = self._changes.make(
+            kept = self.changes.make(
                 Change("create", "card", question.title),
-                lambda: self.session.create(
-                    "/api/card", body | {"entity_id": wanted.entity_id(question.name)}
-                ),
+                lambda: self.session.create("/api/card", body),
             )
-            if made:
-                _assert_stored(body, made)
-            return made["id"] if made else None
-        number: int = known["id"]
-        if differing := found.card_differences(body, known):
-            _refuse_strangers(items, "card", question.title, number)
-            self._try_out(question, body)
-            made = self._changes.make(
-                Change("update", "card", question.title, tuple(differing)),
-                lambda: self.session.update(f"/api/card/{number}", body | {"archived": False}),
-            )
-            if made:
-                _assert_stored(body, made)
-        return number
+            self._check_stored("card", body, kept, found.card)
+        self.cards[question.name] = kept["id"] if kept else None
+        self.columns[question.name] = _columns(kept)
+
+    def _update_card(self, question: Question, body: Json, kept: Json) -> Json:
+        change = _update("card", question.title, found.card, body, kept)
+        if not change.fields:
+            return kept
+        if not self.changes.may_make(change):
+            self.left.add(question.name)
+            return kept
+        self._try_out(question, body)
+        made = self.changes.make(
+            change, lambda: self.session.update(f"/api/card/{kept['id']}", body)
+        )
+        self._check_stored("card", body, made, found.card)
+        return made or kept
 
     def _try_out(self, question: Question, body: Json) -> None:
         """Run the query before it is saved: Metabase itself would save anything."""
@@ -165,122 +162,122 @@ class Provision:
 
     # Dashboards
 
-    def _our_dashboards(self, items: list[Json]) -> dict[str, Json]:
-        """Ours by the name of their file, which their description tells."""
-        ours: dict[str, Json] = {}
-        for item in items:
-            if item["model"] == "dashboard":
-                whole = self.session.read(f"/api/dashboard/{item['id']}")
-                line = re.search(
-                    re.escape(wanted.KEPT_BY) + r" in dashboards/([\w-]+)\.yml",
-                    whole.get("description") or "",
-                )
-                if line:
-                    ours.setdefault(line[1], whole)
-        return ours
-
-    def _provide_dashboard(
-        self, definition: Dashboard, kept: Json | None, items: list[Json]
-    ) -> None:
-        body = wanted.dashboard(definition, self.cards, self.collection)
-        if kept is None:
-            _refuse_strangers(items, "dashboard", definition.title, None)
-            start = {name: body[name] for name in ("name", "description", "collection_id")}
-            kept = self._changes.make(
+    def _provide_dashboard(self, definition: Dashboard, item: Json | None) -> None:
+        source = marks.of_dashboard(definition.name)
+        plain = wanted.dashboard(definition, self.cards, self.collection.id)
+        body = marks.signed(plain, source, found.dashboard)
+        kept = self.session.read(f"/api/dashboard/{item['id']}") if item else None
+        if not kept:
+            self.collection.refuse_strangers("dashboard", definition.title, None)
+            # It has no tiles yet: whoever finds it so knows by its mark that it is to be finished.
+            start = {
+                name: marks.signed(plain, source, None)[name]
+                for name in ("name", "description", "collection_id")
+            }
+            kept = self.changes.make(
                 Change("create", "dashboard", definition.title),
                 lambda: self.session.create("/api/dashboard", start),
             )
             if kept:
                 self._write_dashboard(kept, body)
-        elif differing := found.dashboard_differences(body, kept):
-            _refuse_strangers(items, "dashboard", definition.title, kept["id"])
-            there = kept
-            self._changes.make(
-                Change("update", "dashboard", definition.title, tuple(differing)),
-                lambda: self._write_dashboard(there, body),
-            )
-        if kept and self.is_writing:
+        else:
+            if kept.get("archived") or found.differences(found.dashboard, body, kept):
+                self.collection.refuse_strangers("dashboard", definition.title, kept["id"])
+            kept = self._bring_back("dashboard", definition.title, kept)
+            if not self._update_dashboard(definition, body, kept):
+                return
+        if self.changes.is_writing:
+            self._wait_for_choices(definition)
             self._try_tiles(definition, kept["id"])
 
+    def _update_dashboard(self, definition: Dashboard, body: Json, kept: Json) -> bool:
+        """Whether it is as it is to be."""
+        change = _update("dashboard", definition.title, found.dashboard, body, kept)
+        if change.fields:
+            if not self.changes.may_make(change):
+                return False
+            self.changes.make(change, lambda: self._write_dashboard(kept, body))
+        return True
+
     def _write_dashboard(self, kept: Json, body: Json) -> None:
-        sent = body | {
-            "archived": False,
-            "dashcards": found.with_ids(body, kept),
-            "tabs": [],
-        }
-        self.session.update(f"/api/dashboard/{kept['id']}", sent)
+        sent = body | {"dashcards": found.with_ids(body, kept), "tabs": []}
+        made = self.session.update(f"/api/dashboard/{kept['id']}", sent)
+        self._check_stored("dashboard", body, made, found.dashboard)
+
+    def _wait_for_choices(self, definition: Dashboard) -> None:
+        """Until Metabase knows the columns that filters take their choices from."""
+        for chosen in definition.filters.values():
+            source = chosen.values
+            if source is None or source.question in self.left:
+                continue
+            path = f"/api/card/{self.cards[source.question]}"
+            deadline = time.monotonic() + self.settings.metabase_wait_seconds
+            if source.column not in self.columns[source.question]:
+                # It works them out in the background, or at once when the card is run.
+                self.session.query(f"{path}/query", {"parameters": []})
+                self.columns[source.question] = _columns(self.session.read(path))
+            while source.column not in self.columns[source.question]:
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"Metabase does not know the columns of {source.question} yet: try again"
+                    )
+                time.sleep(0.5)
+                self.columns[source.question] = _columns(self.session.read(path))
 
     def _try_tiles(self, definition: Dashboard, number: int) -> None:
         """Run every tile as a browser would when the dashboard is opened."""
         whole = self.session.read(f"/api/dashboard/{number}")
+        # A filter without a value comes as a null.
         chosen = [
-            {name: parameter[name] for name in ("id", "type")} | {"value": parameter["default"]}
+            {name: parameter[name] for name in ("id", "type")} | {"value": parameter.get("default")}
             for parameter in whole["parameters"]
-            if parameter.get("default") is not None
         ]
         names = {number: name for name, number in self.cards.items()}
         for tile in whole["dashcards"]:
-            if tile.get("card_id"):
-                question = load_questions()[names[tile["card_id"]]]
-                fed = {mapping["parameter_id"] for mapping in tile["parameter_mappings"]}
-                path = f"/api/dashboard/{number}/dashcard/{tile['id']}/card/{tile['card_id']}/query"
-                try:
-                    data = self.session.query(
-                        path, {"parameters": [each for each in chosen if each["id"] in fed]}
-                    )
-                except TerminalError as error:
-                    where = f"dashboard {definition.name}, {question.name}"
-                    raise TerminalError(f"{where}: {error}") from None
-                _assert_columns(question, data)
+            name = names.get(tile.get("card_id"))
+            if name is None or name in self.left:
+                continue
+            question = load_questions()[name]
+            fed = {mapping["parameter_id"] for mapping in tile["parameter_mappings"]}
+            path = f"/api/dashboard/{number}/dashcard/{tile['id']}/card/{tile['card_id']}/query"
+            try:
+                data = self.session.query(
+                    path, {"parameters": [each for each in chosen if each["id"] in fed]}
+                )
+            except TerminalError as error:
+                where = f"dashboard {definition.name}, {name}"
+                raise TerminalError(f"{where}: {error}") from None
+            _assert_columns(question, data)
 
     # What left the repository
 
-    def _leave(self, items: list[Json], boards: dict[str, Json]) -> None:
-        ids = {wanted.entity_id(name) for name in load_questions()}
-        gone = [("dashboard", board["id"], board["name"], board) for board in boards.values()]
-        for item in items:
-            entity = item.get("entity_id") or ""
-            if (
-                item["model"] == "card"
-                and entity.startswith(wanted.ENTITY_PREFIX)
-                and entity not in ids
-            ):
-                gone.append(("card", item["id"], item["name"], item))
-        for kind, number, name, kept in gone:
-            if kept.get("archived"):
-                continue
+    def _leave(self, kind: str, gone: dict[str, Json]) -> None:
+        for kept in gone.values():
+            name = kept["name"]
             if self.prune:
-                path = f"/api/{kind}/{number}"
-                self._changes.make(Change("archive", kind, name), partial(self._archive, path))
+                path = f"/api/{kind}/{kept['id']}"
+                self.changes.make(Change("archive", kind, name), partial(self._archive, path))
             else:
-                self.notice(f"left {kind} {name!r}: no longer in dashboards/ (--prune archives it)")
+                self.changes.notice(
+                    f"left {kind} {name!r}: no longer in dashboards/ (--prune archives it)"
+                )
 
     def _archive(self, path: str) -> None:
         self.session.update(path, {"archived": True})
 
 
-def _is_at_the_top(collection: Json) -> bool:
-    return collection.get("location") in (None, "/")
+def _update(kind: str, title: str, seen: Callable[[Json], Json], body: Json, kept: Json) -> Change:
+    return Change(
+        "update",
+        kind,
+        title,
+        found.differences(seen, body, kept),
+        found.made_by_hand(seen, body, kept),
+    )
 
 
-def _refuse_strangers(items: list[Json], kind: str, name: str, own: int | None) -> None:
-    for item in items:
-        if (item["model"], item["name"]) == (kind, name) and item["id"] != own:
-            if item.get("archived"):
-                continue
-            raise TerminalError(
-                f"the collection {wanted.COLLECTION!r} has a {kind} {name!r} that is not ours: "
-                "rename or move it"
-            )
-
-
-def _assert_stored(body: Json, made: Json) -> None:
-    """Some versions say yes and store an empty query."""
-    if found.native(made)["sql"] != found.native(body)["sql"]:
-        raise TerminalError(
-            f"Metabase took the card {body['name']!r} but did not keep its SQL: "
-            "is this version newer than v0.63?"
-        )
+def _columns(card: Json | None) -> set[str]:
+    return {column["name"] for column in (card or {}).get("result_metadata") or []}
 
 
 def _assert_columns(question: Question, data: Json) -> None:

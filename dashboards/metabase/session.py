@@ -251,7 +251,8 @@ class Session(Metabase_API):  # type: ignore[misc]
             )
         if reply.status_code == 403:
             raise TerminalError(f"{problem}: {self.email} must be an administrator")
-        if reply.status_code in _PASSING or reply.status_code == 500:
+        # 409: somebody changed the same at the same time.
+        if reply.status_code in (*_PASSING, 409, 500):
             raise TransientError(problem)
         raise TerminalError(problem)
 

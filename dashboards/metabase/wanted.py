@@ -4,25 +4,18 @@ Source: the API of Metabase v0.63. Ids that we may choose are made of names, so 
 same in every Metabase and in every run.
 """
 
-import base64
-import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from typing import Any
 
 from dashboards.charts import Chart, axis_title, heading
 from dashboards.definitions import Dashboard, Filter, Tile
+from dashboards.metabase.marks import KEPT_BY, Json
 from dashboards.parameters import Parameter
 from dashboards.questions import Question
 
-Json = dict[str, Any]
-
 COLLECTION = "Bitso warehouse"
-# How our own objects are told from anybody else's.
-KEPT_BY = "Kept by bitso-warehouse"
-COLLECTION_DESCRIPTION = f"{KEPT_BY}: `dashboards apply` undoes what is changed by hand in here."
-ENTITY_PREFIX = "warehouse"
+COLLECTION_DESCRIPTION = f"{KEPT_BY}: `dashboards apply` brings what is in here."
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "bitso-warehouse")
 
 # A "number" is a decimal: the browser would make a float of it.
@@ -37,12 +30,6 @@ _PARAMETER_TYPE = {"date": "date/single", "number": "number/=", "text": "string/
 _SECTION = {"date": "date", "number": "number", "text": "string"}
 _WARN_COLOR = "#EF8C8C"
 _LEVEL_COLOR = "#949AAB"
-
-
-def entity_id(question: str) -> str:
-    """The 21 characters by which a card is known, whatever its name and number."""
-    digest = base64.urlsafe_b64encode(hashlib.sha256(question.encode()).digest()).decode()
-    return ENTITY_PREFIX + digest[: 21 - len(ENTITY_PREFIX)]
 
 
 def card(question: Question, database: int | None, collection: int | None) -> Json:
@@ -206,7 +193,7 @@ def dashboard(
     """
     return {
         "name": definition.title,
-        "description": f"{definition.description}\n\n{marker(definition.name)}",
+        "description": definition.description,
         "collection_id": collection,
         "width": "full",
         "auto_apply_filters": True,
@@ -215,11 +202,6 @@ def dashboard(
         ],
         "dashcards": [_dashcard(definition, tile, cards) for tile in definition.tiles],
     }
-
-
-def marker(name: str) -> str:
-    """The line of a dashboard's description that says which file it is made of."""
-    return f"{KEPT_BY} in dashboards/{name}.yml"
 
 
 def _filter(

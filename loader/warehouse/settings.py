@@ -252,6 +252,10 @@ class Settings(BaseModel):
         "metabase_reader", description="The login that Metabase reads with"
     )
     metabase_reader_password: SecretStr = Field(SecretStr(""), description="Its password")
+    metabase_close_sql: bool = Field(
+        True,
+        description="Keep people from writing SQL of their own in Metabase, but for administrators",
+    )
     keep_days_bitso_tickers: Days = Field(
         90, description="Days of raw tickers that `loader prune` keeps; 0: all"
     )

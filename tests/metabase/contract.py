@@ -16,7 +16,7 @@ import jsonschema
 
 # What Metabase has and the stand-in does not: it could only guess at the answer.
 _ELSEWHERE = re.compile(
-    r"/api/(channel|field|native-query-snippet|notification|permissions|pulse|search|setting|table)"
+    r"/api/(channel|field|native-query-snippet|notification|pulse|search|setting|table)"
     r"(/|$)"
 )
 
@@ -50,7 +50,7 @@ def document() -> Any:
 @cache
 def _routes() -> list[tuple[re.Pattern[str], str]]:
     return [
-        (re.compile(re.sub(r"\{([a-z]+)-?(id)?\}", r"(?P<\1\2>[^/]+)", path)), path)
+        (re.compile(re.sub(r"\{([a-z]+)-?(id|key)?\}", r"(?P<\1\2>[^/]+)", path)), path)
         for path in document()["paths"]
     ]
 

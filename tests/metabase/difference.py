@@ -147,7 +147,13 @@ def _of_one(schema: Json, value: Any, document: Json, where: str) -> list[str]:
 
 
 def _of_object(schema: Json, value: Mapping[str, Any], document: Json, where: str) -> list[str]:
-    declared = schema.get("properties", {})
+    patterns = schema.get("patternProperties", {})
+    declared = schema.get("properties", {}) | {
+        name: patterns[pattern]
+        for name in value
+        for pattern in patterns
+        if re.search(pattern, name)
+    }
     others = schema.get("additionalProperties", not declared)
     found = [
         f"required {_at(where, name)} is not sent"

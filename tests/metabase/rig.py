@@ -35,6 +35,18 @@ def reader(server: Server, sampled: Warehouse) -> Iterator[dict[str, str]]:
             cursor.execute("drop role metabase_reader")
 
 
+@contextmanager
+def rotated(server: Server, password: str) -> Iterator[None]:
+    """The login of Metabase with another password, and afterwards with its own again."""
+    change = sql.SQL("alter role metabase_reader password {}")
+    with closing(server.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute(change.format(sql.Literal(password)))
+        try:
+            yield
+        finally:
+            cursor.execute(change.format(sql.Literal(READER_PASSWORD)))
+
+
 def _settings(sampled: Warehouse) -> dict[str, str]:
     return {
         "WAREHOUSE_METABASE_EMAIL": EMAIL,
@@ -54,9 +66,9 @@ def dashboards(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-def applied() -> Result:
+def applied(*options: str) -> Result:
     """`dashboards apply`, gone well."""
-    done = dashboards("apply")
+    done = dashboards("apply", *options)
     assert done.exit_code == 0, done.output
     return done
 

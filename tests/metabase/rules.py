@@ -21,6 +21,7 @@ _ALLOWED = {
     "date": {"date/single", "date/all-options"},
     "boolean": {"boolean/="},
 }
+_DERIVED = {"number": "number/=", "date": "date/single", "boolean": "boolean/="}
 _AXES = {
     "graph.dimensions", "graph.metrics", "graph.x_axis.scale", "graph.x_axis.title_text",
     "graph.y_axis.scale", "graph.y_axis.title_text", "graph.show_goal", "graph.goal_value",
@@ -90,6 +91,19 @@ def _check_tags(sql: str, tags: Mapping[str, Any]) -> None:
         refuse("template-tags", f"the tag {odd[0]!r} is nowhere in the SQL")
     if twice := _twice(tag["id"] for tag in tags.values()):
         refuse("template-tags", f"two have the id {twice}")
+
+
+def derived_parameters(tags: Mapping[str, Any]) -> list[Json]:
+    """What Metabase makes of the tags of a card that comes without parameters."""
+    return [
+        {
+            "id": tag["id"], "name": tag["display-name"], "slug": name,
+            "type": _DERIVED.get(tag["type"], "string/="),
+            "target": ["variable", ["template-tag", name]],
+            **({"default": tag["default"]} if tag.get("default") is not None else {}),
+        }
+        for name, tag in tags.items()
+    ]  # fmt: skip
 
 
 def check_card_parameters(parameters: Iterable[Json], tags: Mapping[str, Any]) -> None:

@@ -18,6 +18,10 @@ PERSONAL = {
     "id": 900_001, "name": "Warehouse Administrator's Personal Collection", "archived": False,
     "personal_owner_id": 1, "location": "/", "description": None,
 }  # fmt: skip
+TRASH = {
+    "id": 900_002, "name": "Trash", "type": "trash", "archived": False, "location": "/",
+    "description": None, "can_write": True,
+}  # fmt: skip
 _CREATED_AT = "2026-11-01T00:00:00Z"
 
 
@@ -38,7 +42,10 @@ def card(kept: Mapping[str, Any], *, tags_as_list: bool) -> Json:
         "template-tags": list(tags.values()) if tags_as_list else tags,
     }  # fmt: skip
     database = kept["dataset_query"]["database"]
-    shown = {name: part for name, part in kept.items() if name != "columns"}
+    ours = ("columns", "looks_until_metadata", "archived_directly")
+    shown = {name: part for name, part in kept.items() if name not in ours}
+    # It comes in the background: not in the answer that made the card.
+    metadata = None if kept["looks_until_metadata"] else kept["columns"]
     return copy.deepcopy(shown) | {
         "dataset_query": {
             "lib/type": "mbql/query", "database": database, "stages": [stage],
@@ -46,19 +53,19 @@ def card(kept: Mapping[str, Any], *, tags_as_list: bool) -> Json:
         },
         "database_id": database, "table_id": None, "dashboard_id": None, "query_type": "native",
         "creator_id": 1, "created_at": _CREATED_AT, "can_write": True, "cache_ttl": None,
-        "result_metadata": [], "enable_embedding": False,
+        "result_metadata": metadata, "enable_embedding": False,
     }  # fmt: skip
 
 
-def item(kind: str, kept: Mapping[str, Any]) -> Json:
-    """A card or a dashboard as one of a collection's items."""
-    names = ("id", "name", "entity_id", "description", "archived", "collection_id")
-    return {"model": kind, **{name: kept.get(name) for name in names}}
+def item(kind: str, kept: Mapping[str, Any], holder: int | None) -> Json:
+    """Something as one of a collection's items: as if it were in the one that was asked for."""
+    names = ("id", "name", "entity_id", "description", "archived")
+    return {"model": kind, **{name: kept.get(name) for name in names}, "collection_id": holder}
 
 
 def dashboard(kept: Mapping[str, Any], cards: Mapping[int, Json]) -> Json:
     """A dashboard and, in each tile, its card as it is shown."""
-    shown = copy.deepcopy(dict(kept))
+    shown = {k: v for k, v in copy.deepcopy(dict(kept)).items() if k != "archived_directly"}
     for tile in shown["dashcards"]:
         tile.update(
             dashboard_id=kept["id"], created_at=_CREATED_AT, series=[], action_id=None,

@@ -85,8 +85,8 @@ def fill_in(
         elif piece.startswith("{{"):
             tag = tags[piece[2:-2].strip()]
             value = values.get(tag["name"])
-            if value is None and (tag.get("required") or tag["name"] not in values):
-                # A widget that was emptied means nothing, unless something is required.
+            if value is None:
+                # A browser sends null for a widget that was emptied: as if it sent nothing.
                 value = tag.get("default")
             if value is None and is_optional and not tag.get("required"):
                 is_left_out = True
@@ -125,6 +125,14 @@ class Warehouses:
             connection.autocommit = True
             self._open[key] = connection
         return self._open[key]
+
+    def log_in_anew(self, details: Mapping[str, Any]) -> None:
+        """Log in as for the first time: a connection from before knows of no new password."""
+        anew = Warehouses()
+        try:
+            anew.connect(details)
+        finally:
+            anew.close()
 
     def close(self) -> None:
         """Close them all."""

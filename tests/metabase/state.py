@@ -9,22 +9,23 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from tests.metabase import rules, shown
+from tests.metabase import permissions, rules, shown
 from tests.metabase.contract import Call, RefusedError
 from tests.metabase.sql import QueryFailedError, Warehouses, combinations, fill_in, stage_of
 
 Json = dict[str, Any]
 
-ADMINISTRATORS = 2
 # Where collections are while they are in the trash.
-TRASH = "/900002/"
+TRASH = f"/{shown.TRASH['id']}/"
 # What a PUT may take away with a null; any other null would change nothing.
 _MAY_BE_EMPTIED = {"description", "collection_id", "parent_id", "caveats", "collection_position"}
 COMMON_PASSWORDS = {"password1", "metabase1", "123456", "qwerty1"}
 # Metabase syncs in the background: the tables are not there at the first look.
 LOOKS_UNTIL_SYNCED = 1
+# It works out the columns of a card in the background as well, or at once when the card is run.
+LOOKS_UNTIL_METADATA = 2
 
 
 class MetabaseState:
@@ -37,10 +38,13 @@ class MetabaseState:
         self.warehouses = Warehouses()
         self._file = file
         self._checked: set[str] = set()
+        # Of who asks now; None of an administrator.
+        self._groups: list[int] | None = None
         self._shuffle = random.Random(5)
         self.data: Json = {
-            "setup_token": str(uuid.uuid4()), "user": None, "sessions": [], "api_keys": {},
-            "next_id": 1, "databases": {}, "collections": {}, "cards": {}, "dashboards": {},
+            "setup_token": str(uuid.uuid4()), "user": None, "people": {}, "sessions": {},
+            "api_keys": {}, "next_id": 10, "databases": {}, "collections": {}, "cards": {},
+            "dashboards": {}, "alerts": [], "subscriptions": [], **permissions.start(),
         }  # fmt: skip
         if file and file.exists():
             self.data |= json.loads(file.read_text())
@@ -55,6 +59,8 @@ class MetabaseState:
     def answer(self, call: Call) -> tuple[int, object]:
         """Status and body; raises RefusedError."""
         with self.lock:
+            if self._groups is not None:
+                permissions.check(self.data, self._groups, call)
             return _ANSWERS[call.method, call.route](self, call)
 
     def _next_id(self) -> int:
@@ -77,12 +83,17 @@ class MetabaseState:
     # Sessions
 
     def _log_in(self, body: Json) -> tuple[int, object]:
-        user = self.data["user"]
-        if not user or (body["username"], body["password"]) != (user["email"], user["password"]):
+        known = [self.data["user"] or {}, *self.data["people"].values()]
+        if (body["username"], body["password"]) not in [
+            (each.get("email"), each.get("password")) for each in known
+        ]:
             raise RefusedError(401, {"password": "did not match stored password"})
+        return 200, {"id": self._new_session(body["username"])}
+
+    def _new_session(self, email: str) -> str:
         session = str(uuid.uuid4())
-        self.data["sessions"].append(session)
-        return 200, {"id": session}
+        self.data["sessions"][session] = email
+        return session
 
     def _set_up(self, body: Json) -> tuple[int, object]:
         if self.data["user"]:
@@ -97,9 +108,7 @@ class MetabaseState:
             raise RefusedError(400, {"user.password": "password is too common."})
         self.data["user"] = {"id": 1, "email": body["user"]["email"], "password": password}
         self.data["setup_token"] = None
-        session = str(uuid.uuid4())
-        self.data["sessions"].append(session)
-        return 200, {"id": session}
+        return 200, {"id": self._new_session(body["user"]["email"])}
 
     def _properties(self) -> Json:
         return {
@@ -109,15 +118,18 @@ class MetabaseState:
             "engines": {"postgres": {}},
         }
 
-    def authenticate(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+    def authenticate(self, headers: Mapping[str, str], *, is_open: bool) -> None:
         """Let in a session, or a key: of an administrator to anything."""
-        if headers.get("x-metabase-session") in self.data["sessions"]:
+        self._groups = None
+        if is_open:
             return
+        email = self.data["sessions"].get(headers.get("x-metabase-session"))
         key = self.data["api_keys"].get(headers.get("x-api-key"))
-        if key is None:
+        if email is None and key is None:
             raise RefusedError(401, "Unauthenticated")
-        if key["group_id"] != ADMINISTRATORS and (method, path) != ("get", "/api/user/current"):
-            raise RefusedError(403, "You don't have permissions to do that.")
+        person = self.data["people"].get(email) or {"groups": [permissions.ADMINISTRATORS]}
+        groups = [key["group_id"]] if key else person["groups"]
+        self._groups = None if permissions.ADMINISTRATORS in groups else groups
 
     def _log_out(self) -> tuple[int, object]:
         self.data["sessions"].clear()
@@ -126,7 +138,7 @@ class MetabaseState:
     def _add_api_key(self, body: Json) -> tuple[int, object]:
         for each in self.data["api_keys"].values():
             rules.refuse_same(each, body, "name")
-        if body["group_id"] not in (1, ADMINISTRATORS):
+        if body["group_id"] not in {group["id"] for group in self.data["groups"]}:
             raise RefusedError(404, "Not found.")
         secret = f"mb_{secrets.token_urlsafe(32)}"
         self.data["api_keys"][secret] = {**body, "id": self._next_id()}
@@ -153,6 +165,7 @@ class MetabaseState:
             "looks_until_synced": LOOKS_UNTIL_SYNCED, "tables": [],
         }  # fmt: skip
         self.data["databases"][str(made["id"])] = made
+        permissions.add_database(self.data, made["id"])
         return 200, shown.database(made)
 
     def _change_database(self, number: str, body: Json) -> tuple[int, object]:
@@ -177,6 +190,13 @@ class MetabaseState:
         self._finish_sync(kept)
         return 200, {**shown.database(kept), "tables": kept["tables"]}
 
+    def _healthcheck(self, number: str) -> tuple[int, object]:
+        try:
+            self.warehouses.log_in_anew(self._numbered("databases", number)["details"])
+        except QueryFailedError as error:
+            return 200, {"status": "error", "message": str(error)}
+        return 200, {"status": "ok"}
+
     def _finish_sync(self, kept: Json) -> None:
         if kept["looks_until_synced"] is None:
             return
@@ -188,7 +208,7 @@ class MetabaseState:
 
     def _try_connection(self, details: Json, status: int = 400) -> None:
         try:
-            self.warehouses.rows(details, "select 1 as one", [])
+            self.warehouses.log_in_anew(details)
         except QueryFailedError as error:
             raise RefusedError(status, {"details": f"cannot connect: {error}"}) from None
 
@@ -198,7 +218,8 @@ class MetabaseState:
         known = [
             each for each in self.data["collections"].values() if each["archived"] == is_archived
         ]
-        return copy.deepcopy(known if is_archived else [shown.ROOT, shown.PERSONAL, *known])
+        others = [shown.TRASH] if is_archived else [shown.ROOT, shown.PERSONAL]
+        return copy.deepcopy([*others, *known])
 
     def _add_collection(self, body: Json) -> tuple[int, object]:
         made = {
@@ -209,6 +230,7 @@ class MetabaseState:
         self._check_collection_name(made, None)
         made["id"] = self._next_id()
         self.data["collections"][str(made["id"])] = made
+        permissions.add_collection(self.data, made["id"], str(_holder(made) or "root"))
         return 200, made
 
     def _location(self, parent: int | None) -> str:
@@ -245,21 +267,30 @@ class MetabaseState:
         for each in [*self.data["cards"].values(), *self.data["dashboards"].values()]:
             if each["collection_id"] == collection["id"]:
                 was_put_there = each["archived"] and each.get("archived_directly", True)
+                self._end_alerts(each["id"])
                 if not was_put_there:
                     each.update(archived=is_archived, archived_directly=False)
 
     def _items(self, number: str, query: Mapping[str, list[str]]) -> tuple[int, object]:
-        holder = None if number == "root" else self._of("collections", number)["id"]
         is_archived = query.get("archived") == ["true"]
-        models = query.get("models") or ["card", "dashboard"]
+        models = query.get("models") or ["card", "dashboard", "collection"]
+        holder: Any = shown.TRASH["id"]
+        if is_trash := number == str(holder):
+            if not is_archived:
+                rules.refuse("archived", "what is in the trash is archived")
+        else:
+            holder = None if number == "root" else self._of("collections", number)["id"]
         found = [
-            shown.item(kind, each)
-            for kind in ("card", "dashboard")
+            shown.item(kind, each, holder)
+            for kind in ("card", "dashboard", "collection")
             if kind in models
             for each in self.data[f"{kind}s"].values()
-            if each["collection_id"] == holder and each["archived"] == is_archived
+            if each["archived"] == is_archived
+            # What was archived by itself is in the trash alone, all else in its collection.
+            and (is_archived and each.get("archived_directly", True)) == is_trash
+            and (is_trash or holder == _holder(each))
         ]
-        self._shuffle.shuffle(found)
+        found.sort(key=lambda each: (each["name"].lower(), each["id"]))
         first = int(query.get("offset", ["0"])[0])
         last = first + int(query.get("limit", [str(len(found))])[0])
         return 200, {"data": found[first:last], "total": len(found), "models": models}
@@ -267,14 +298,13 @@ class MetabaseState:
     # Cards
 
     def _add_card(self, body: Json) -> tuple[int, object]:
-        if "entity_id" in body and any(
-            each["entity_id"] == body["entity_id"] for each in self.data["cards"].values()
-        ):
-            rules.refuse("entity_id", "is taken")
         made = {
-            "entity_id": secrets.token_urlsafe(16)[:21], "description": None, "archived": False,
-            "type": "question", "parameters": [], "collection_id": None,
+            "description": None, "archived": False,
+            "type": "question", "collection_id": None,
+            "parameters": rules.derived_parameters(stage_of(body["dataset_query"])[1]),
             **_known(body, *_NO_CARD_OF_OURS),
+            # One of its own: what is sent is taken and ignored.
+            "entity_id": secrets.token_urlsafe(16)[:21],
         }  # fmt: skip
         self._check_card(made, None)
         made |= {"id": self._next_id(), "updated_at": _now()}
@@ -290,9 +320,11 @@ class MetabaseState:
         kept = self._numbered("cards", number)
         changed = {**kept, **_known(body, *_NO_CARD_OF_OURS), "updated_at": _now()}
         if "archived" in body:
-            changed["archived_directly"] = True
+            changed["archived_directly"] = body["archived"]
         if not changed["archived"]:
             self._check_card(changed, kept["id"])
+        if changed["archived"] or changed["display"] != kept["display"]:
+            self._end_alerts(kept["id"])
         kept.update(changed)
         return 200, self.shown_card(kept)
 
@@ -305,7 +337,8 @@ class MetabaseState:
         rules.check_card_parameters(card["parameters"], tags)
         columns, rows = self._check_sql(card["dataset_query"]["database"], sql, tags)
         rules.check_looks(card["display"], card["visualization_settings"], columns, len(rows))
-        card["columns"] = [column["name"] for column in columns]
+        if card.get("columns") != columns:
+            card |= {"columns": columns, "looks_until_metadata": LOOKS_UNTIL_METADATA}
 
     def _check_place(self, kind: str, made: Json, own: int | None) -> None:
         """Its collection, and that its name is its own there."""
@@ -342,6 +375,11 @@ class MetabaseState:
         """As it is answered."""
         return shown.card(kept, tags_as_list=self.tags_as_list)
 
+    def _look_at_card(self, key: str) -> tuple[int, object]:
+        kept = self._of("cards", key)
+        kept["looks_until_metadata"] = max(0, kept["looks_until_metadata"] - 1)
+        return 200, self.shown_card(kept)
+
     # Queries
 
     def query(self, run: Callable[[], tuple[list[Any], list[Any]]]) -> tuple[int, object]:
@@ -372,6 +410,7 @@ class MetabaseState:
             values[each["target"][1][1]] = (
                 next(iter(value), None) if isinstance(value, list) else value
             )
+        card["looks_until_metadata"] = 0
         return self.query(
             lambda: self.run_sql(card["dataset_query"]["database"], sql, tags, values)
         )
@@ -416,14 +455,17 @@ class MetabaseState:
         if body.get("tabs") and "dashcards" not in body:
             rules.refuse("tabs", "are only looked at together with dashcards")
         changed = {**kept, **_known(body, *_NO_DASHBOARD_OF_OURS), "updated_at": _now()}
+        if kept["archived"] and "dashcards" in body:
+            raise RefusedError(404, "The object has been archived.")
         if "archived" in body:
-            changed["archived_directly"] = True
+            changed["archived_directly"] = body["archived"]
         self._check_place("dashboards", changed, kept["id"])
         rules.check_ids("tabs", changed["tabs"], kept["tabs"])
         rules.check_ids("dashcards", changed["dashcards"], kept["dashcards"])
         cards = {
             each["id"]: {
-                "tags": stage_of(each["dataset_query"])[1], "columns": each["columns"],
+                "tags": stage_of(each["dataset_query"])[1],
+                "columns": [column["name"] for column in each["columns"]],
             }
             for each in self.data["cards"].values()
             if not each["archived"]
@@ -431,9 +473,25 @@ class MetabaseState:
         if any(tile.get("card_id", 0) not in {*cards, None} for tile in changed["dashcards"]):
             raise RefusedError(404, "Not found.")
         rules.check_dashboard(changed, cards)
+        self._end_subscriptions(kept, changed)
         self._number_anew(changed)
         kept.update(changed)
         return 200, self.shown_dashboard(kept)
+
+    def _end_alerts(self, card: int) -> None:
+        """What people asked to be told of a card ends when it goes, or looks otherwise."""
+        for alert in self.data["alerts"]:
+            alert["active"] = alert["active"] and alert["card_id"] != card
+
+    def _end_subscriptions(self, kept: Json, changed: Json) -> None:
+        """What people get of a dashboard ends with a filter or the last tile that it is of."""
+        filters = {each["id"] for each in changed["parameters"]}
+        tiles = {each["id"] for each in changed["dashcards"]}
+        for each in self.data["subscriptions"]:
+            if each["dashboard_id"] == kept["id"]:
+                each["dashcards"] = [number for number in each["dashcards"] if number in tiles]
+                is_whole = set(each["parameters"]) <= filters and each["dashcards"]
+                each["archived"] = each["archived"] or changed["archived"] or not is_whole
 
     def _number_anew(self, changed: Json) -> None:
         """Give an id to each new tab and tile; what was not sent is gone."""
@@ -448,6 +506,23 @@ class MetabaseState:
             }
             for tile in changed["dashcards"]
         ]
+
+    def _values(self, ids: Mapping[str, str]) -> tuple[int, object]:
+        """What a filter offers; of a card, nothing until its columns are known."""
+        board = self._of("dashboards", ids["id"])
+        filters = {each["id"]: each for each in board["parameters"]}
+        if ids["paramkey"] not in filters:
+            raise RefusedError(404, "Not found.")
+        config = filters[ids["paramkey"]].get("values_source_config") or {}
+        values = config.get("values") or []
+        if "card_id" in config:
+            card = self._of("cards", config["card_id"])
+            if card["looks_until_metadata"] == 0:
+                sql, tags = stage_of(card["dataset_query"])
+                _, rows = self.run_sql(card["dataset_query"]["database"], sql, tags, {})
+                names = [column["name"] for column in card["columns"]]
+                values = [row[names.index(config["value_field"][1])] for row in rows]
+        return 200, {"values": [[value] for value in values], "has_more_values": False}
 
     def shown_dashboard(self, kept: Json) -> Json:
         """As it is answered: its tiles in no order."""
@@ -479,6 +554,13 @@ def _known(body: Json, *unknown: str) -> Json:
     return {name: value for name, value in body.items() if name not in unknown}
 
 
+def _holder(kept: Json) -> int | None:
+    """The number of what something is in; None at the top."""
+    if "location" in kept:
+        return int(kept["location"].split("/")[-2] or 0) or None
+    return cast("int | None", kept["collection_id"])
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat()
 
@@ -501,11 +583,26 @@ _ANSWERS: dict[tuple[str, str], Callable[[MetabaseState, Call], tuple[int, objec
         call.ids["id"], call.body
     ),
     ("post", "/api/database/{id}/sync_schema"): lambda state, call: state._sync(call.ids["id"]),
+    ("get", "/api/database/{id}/healthcheck"): lambda state, call: state._healthcheck(
+        call.ids["id"]
+    ),
+    ("get", "/api/permissions/group"): lambda state, _: (200, state.data["groups"]),
+    ("get", "/api/permissions/graph"): lambda state, _: (200, permissions.graph(state.data)),
+    ("put", "/api/permissions/graph"): lambda state, call: (
+        200, permissions.change_graph(state.data, call.body),
+    ),
+    ("get", "/api/collection/graph"): lambda state, _: (
+        200, permissions.collection_graph(state.data),
+    ),
+    ("put", "/api/collection/graph"): lambda state, call: (
+        200, permissions.change_collection_graph(state.data, call.body),
+    ),
     ("get", "/api/database/{id}/metadata"): lambda state, call: state._metadata(call.ids["id"]),
     ("get", "/api/collection"): lambda state, call: (
         200, state._collections(call.query.get("archived") == ["true"]),
     ),
     ("post", "/api/collection"): lambda state, call: state._add_collection(call.body),
+    ("get", "/api/collection/trash"): lambda _state, _call: (200, shown.TRASH),
     ("get", "/api/collection/{id}"): lambda state, call: (
         200, state._of("collections", call.ids["id"]),
     ),
@@ -517,14 +614,23 @@ _ANSWERS: dict[tuple[str, str], Callable[[MetabaseState, Call], tuple[int, objec
     ),
     ("get", "/api/card"): lambda state, _: (200, state._all_cards()),
     ("post", "/api/card"): lambda state, call: state._add_card(call.body),
-    ("get", "/api/card/{id}"): lambda state, call: (
-        200, state.shown_card(state._of("cards", call.ids["id"])),
-    ),
+    ("get", "/api/card/{id}"): lambda state, call: state._look_at_card(call.ids["id"]),
     ("put", "/api/card/{id}"): lambda state, call: state._change_card(call.ids["id"], call.body),
     ("post", "/api/card/{id}/query"): lambda state, call: state._run_card(
         state._of("cards", call.ids["id"]), call.body.get("parameters") or []
     ),
     ("post", "/api/dataset"): lambda state, call: state._ad_hoc(call.body),
+    ("get", "/api/dashboard"): lambda state, _: (
+        200,
+        [
+            {k: v for k, v in each.items() if k not in ("dashcards", "tabs")}
+            for each in state.data["dashboards"].values()
+            if not each["archived"]
+        ],
+    ),
+    ("get", "/api/dashboard/{id}/params/{param-key}/values"): lambda state, call: state._values(
+        call.ids
+    ),
     ("post", "/api/dashboard"): lambda state, call: state._add_dashboard(call.body),
     ("get", "/api/dashboard/{id}"): lambda state, call: (
         200, state.shown_dashboard(state._of("dashboards", call.ids["id"])),

@@ -33,6 +33,7 @@ class World:
     board: int = 0
     tile: int = 0
     bin: int = 0
+    gone: int = 0
 
     @contextmanager
     def put_back_afterwards(self) -> Iterator[None]:
@@ -152,10 +153,12 @@ def filled_by_hand(server: Server, sampled: Warehouse) -> Iterator[World]:
         world.collection = made("/api/collection", name="Ours")
         world.bin = made("/api/collection", name="Bin")
         client.told("put", f"/api/collection/{world.bin}", {"archived": True})
-        world.card = made("/api/card", **world.new_card(name="Card", entity_id="e" * 21))
+        world.card = made("/api/card", **world.new_card(name="Card"))
         world.trashed = made("/api/card", **world.new_card(name="Old"))
         client.told("put", f"/api/card/{world.trashed}", {"archived": True})
         world.board = made("/api/dashboard", name="Board", collection_id=world.collection)
+        world.gone = made("/api/dashboard", name="Gone", collection_id=world.collection)
+        client.told("put", f"/api/dashboard/{world.gone}", {"archived": True})
         whole = client.told("put", f"/api/dashboard/{world.board}", world.tiles())
         world.tile = whole["dashcards"][0]["id"]
         yield world

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.metabase import rig
+from tests.conftest import Server
+from tests.metabase import permissions, rig
+from tests.metabase.permissions import NATIVE
 from tests.metabase.rig import Client
 from tests.metabase.server import MetabaseStandIn
 from tests.metabase.shown import MASK
@@ -74,12 +76,12 @@ def test_only_who_is_known_is_let_in_and_only_an_administrator_to_everything(
         return Client(url, **{"X-API-KEY": made["unmasked_key"]})
 
     assert key("administrator", 2).told("get", f"/api/card/{world.card}")["name"] == "Card"
-    user = key("user", 1)
+    user = key("user", permissions.EVERYONE)
     assert user.send("get", "/api/user/current").status_code == 200
-    for method, path in [("get", f"/api/database/{world.database}"), ("post", "/api/card")]:
-        reply = user.send(method, path, world.new_card() if method == "post" else None)
+    for path in (f"/api/database/{world.database}", "/api/permissions/graph"):
+        reply = user.send("get", path)
         assert (reply.status_code, reply.text) == (403, "You don't have permissions to do that.")
-    again = world.client.send("post", "/api/api-key", {"name": "user", "group_id": 1})
+    again = world.client.send("post", "/api/api-key", {"name": "user", "group_id": 2})
     assert (again.status_code, "already" in again.text) == (400, True)
 
 
@@ -97,7 +99,9 @@ def test_a_card_is_mbql_5_with_new_ids_at_every_reading(world: World) -> None:
     assert one["lib/uuid"] != other["lib/uuid"]
     assert [tag["name"] for tag in one["template-tags"]] == ["book", "day"]
     world.metabase.state.tags_as_list = False
-    older = world.client.told("get", f"/api/card/{'e' * 21}")["dataset_query"]["stages"][0]
+    older = world.client.told("get", f"/api/card/{first['entity_id']}")["dataset_query"]["stages"][
+        0
+    ]
     world.metabase.state.tags_as_list = True
     assert {name: tag["name"] for name, tag in older["template-tags"].items()} == {
         "book": "book", "day": "day",
@@ -155,6 +159,140 @@ def test_a_collection_goes_to_the_trash_with_what_is_in_it_and_any_change_brings
     assert archived() == [False, False, True]
 
 
+def test_the_trash_alone_lists_what_was_archived_by_itself(world: World) -> None:
+    trash = world.client.told("get", "/api/collection/trash")
+    assert trash["type"] == "trash"
+
+    def listed(collection: int, **query: Any) -> list[tuple[str, int]]:
+        answer = world.client.told("get", f"/api/collection/{collection}/items", **query)
+        return [(each["name"], each["collection_id"]) for each in answer["data"]]
+
+    # As if they had always been of the trash, in the order of their names.
+    assert listed(trash["id"], archived="true") == [
+        (name, trash["id"]) for name in ("Bin", "Gone", "Old")
+    ]
+    assert listed(world.collection, archived="true") == []
+    assert world.client.told("get", f"/api/card/{world.trashed}")["collection_id"] is not None
+    world.client.told("put", f"/api/collection/{world.collection}", {"archived": True})
+    assert [name for name, _ in listed(world.collection, archived="true")] == ["Board", "Card"]
+    assert ("Ours", trash["id"]) in listed(trash["id"], archived="true")
+    counted = world.client.told(
+        "get", f"/api/collection/{trash['id']}/items", archived="true", limit=0
+    )
+    assert (counted["data"], counted["total"]) == ([], 4)
+
+
+def test_a_new_card_has_an_id_of_its_own_whatever_is_sent(world: World) -> None:
+    made = world.client.told("post", "/api/card", world.new_card(entity_id="e" * 21))
+    assert made["entity_id"] != "e" * 21
+    assert len(made["entity_id"]) == 21
+    # Its filters are made of its tags where none are sent.
+    filters = [(each["slug"], each["type"]) for each in made["parameters"]]
+    assert filters == [("book", "string/="), ("day", "date/single")]
+
+
+def test_the_columns_of_a_card_come_later_or_when_it_is_run(world: World) -> None:
+    path = f"/api/card/{world.client.told('post', '/api/card', world.new_card())['id']}"
+    assert world.client.told("get", path)["result_metadata"] is None
+    world.client.send("post", f"{path}/query", {})
+    columns = world.client.told("get", path)["result_metadata"]
+    assert [column["name"] for column in columns] == ["day", "users", "book"]
+
+
+def test_the_least_right_is_left_out_of_the_graph_and_a_revision_is_used_once(
+    world: World,
+) -> None:
+    everybody, number = str(permissions.EVERYONE), str(world.database)
+
+    def rights() -> Any:
+        graph = world.client.told("get", "/api/permissions/graph")
+        return {group: each[number] for group, each in graph["groups"].items()}
+
+    assert {each["create-queries"] for each in rights().values()} == {NATIVE}
+    administrators = rights()[str(permissions.ADMINISTRATORS)]
+    body = {"revision": 1, "groups": {everybody: {number: {"create-queries": "no"}}}}
+    assert world.client.told("put", "/api/permissions/graph", body)["revision"] == 2
+    assert "create-queries" not in rights()[everybody]
+    assert rights()[everybody]["view-data"] == "unrestricted"
+    assert rights()[str(permissions.ADMINISTRATORS)] == administrators
+    assert world.client.send("put", "/api/permissions/graph", body).status_code == 409
+    # A database that is new: no more than on the others.
+    made = {"name": "Another", "engine": "postgres", "details": world.details}
+    number = str(world.client.told("post", "/api/database", made)["id"])
+    assert "create-queries" not in rights()[everybody]
+    assert rights()[str(permissions.ANALYSTS)]["create-queries"] == NATIVE
+
+
+def test_who_may_write_no_sql_may_run_what_others_wrote(world: World) -> None:
+    data = world.metabase.state.data
+    data["people"]["p@example.com"] = {
+        "email": "p@example.com", "password": "p", "groups": [permissions.EVERYONE],
+    }  # fmt: skip
+    person = Client(world.metabase.url)
+    person.log_in("p@example.com", "p")
+    path = f"/api/card/{world.card}"
+    tile = f"/api/dashboard/{world.board}/dashcard/{world.tile}/card/{world.card}/query"
+    assert person.told("post", "/api/card", world.new_card())["name"] == "New"
+    world.client.told(
+        "put",
+        "/api/permissions/graph",
+        {
+            "revision": 1,
+            "groups": {
+                str(permissions.EVERYONE): {
+                    str(world.database): {"create-queries": "query-builder"}
+                }
+            },
+        },
+    )
+    for method, where, body in [
+        ("post", "/api/dataset", world.query()), ("post", "/api/card", world.new_card(name="N")),
+        ("put", path, {"name": "N"}),
+    ]:  # fmt: skip
+        assert person.send(method, where, body).status_code == 403
+    assert person.send("post", f"{path}/query", {}).json()["status"] == "completed"
+    assert person.send("post", tile, {}).json()["status"] == "completed"
+    world.client.told(
+        "put",
+        "/api/collection/graph",
+        {"revision": 1, "groups": {str(permissions.EVERYONE): {str(world.collection): "none"}}},
+    )
+    assert person.send("post", f"{path}/query", {}).status_code == 403
+    # Rights add up.
+    data["people"]["p@example.com"]["groups"].append(permissions.ANALYSTS)
+    assert person.send("post", "/api/dataset", world.query()).status_code == 202
+
+
+def test_a_new_password_is_wanted_by_what_logs_in_anew_alone(world: World, server: Server) -> None:
+    path = f"/api/database/{world.database}"
+    assert world.client.told("get", f"{path}/healthcheck") == {"status": "ok"}
+    world.client.told("post", "/api/dataset", world.query())
+    with rig.rotated(server, "an0ther"):
+        # What is open stays open.
+        assert world.client.told("post", "/api/dataset", world.query())["status"] == "completed"
+        health = world.client.told("get", f"{path}/healthcheck")
+        assert (health["status"], "password" in health["message"]) == ("error", True)
+        assert world.client.send("post", f"{path}/sync_schema").status_code == 422
+        world.client.told("put", path, {"details": world.details | {"password": "an0ther"}})
+        assert world.client.told("get", f"{path}/healthcheck") == {"status": "ok"}
+
+
+def test_alerts_and_subscriptions_end_with_what_they_are_of(world: World) -> None:
+    data = world.metabase.state.data
+    data["alerts"] = [{"card_id": world.card, "active": True}]
+    data["subscriptions"] = [{
+        "dashboard_id": world.board, "parameters": ["book"], "dashcards": [world.tile],
+        "archived": False,
+    }]  # fmt: skip
+    kept = world.new_tile(id=world.tile, row=3)
+    world.client.told("put", f"/api/dashboard/{world.board}", world.tiles(kept))
+    world.client.told("put", f"/api/card/{world.card}", {"name": "Mine"})
+    assert (data["alerts"][0]["active"], data["subscriptions"][0]["archived"]) == (True, False)
+    world.client.told("put", f"/api/dashboard/{world.board}", world.tiles(world.new_tile()))
+    world.client.told("put", f"/api/card/{world.card}", {"archived": True})
+    assert (data["alerts"][0]["active"], data["subscriptions"][0]["archived"]) == (False, True)
+
+
 def test_tiles_that_are_not_sent_are_gone_and_the_others_keep_their_ids(world: World) -> None:
     path = f"/api/dashboard/{world.board}"
     [tile] = world.client.told("get", path)["dashcards"]
@@ -185,7 +323,11 @@ def test_a_query_is_answered_with_202_whether_it_went_well_or_not(world: World) 
     assert asked(path, chosen)["data"]["rows"] == [["2026-01-06", 2, "eth_mxn"]]
     target = ["variable", ["template-tag", "book"]]
     emptied = {"parameters": [{"type": "string/=", "target": target, "value": []}]}
-    assert asked(f"/api/card/{world.card}/query", emptied)["status"] == "failed"
+    # A browser sends null, or no value of a list, for what somebody emptied.
+    whole = asked(f"/api/card/{world.card}/query", {})["data"]["rows"]
+    nothing = [{"id": "book", "type": "string/=", "value": None}]
+    assert asked(f"/api/card/{world.card}/query", emptied)["data"]["rows"] == whole
+    assert asked(path, {"parameters": nothing})["data"]["rows"] == whole
     required = {"book": tag("book", default="ltc_mxn", required=True)}
     query = world.query("select {{book}}::text as b", required)
     number = world.client.told("post", "/api/card", world.new_card(dataset_query=query))["id"]

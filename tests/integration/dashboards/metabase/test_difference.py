@@ -21,6 +21,8 @@ BODY = {
                 {"type": "null"}, {"type": "array", "items": {"$ref": "#/x/Tile"}}]},
             "details": {"type": "object"},
             "texts": {"type": "object", "additionalProperties": {"type": "string"}},
+            "numbers": {"type": "object", "additionalProperties": False,
+                        "patternProperties": {"^[0-9]+$": {"type": "string"}}},
             "pair": {"type": "array", "prefixItems": [{"const": "tag"}, {"type": "string"}]},
             "way": {"oneOf": [
                 {"type": "object", "properties": {"type": {"const": "a"}, "left": {}}},
@@ -61,6 +63,7 @@ def told(method: str, target: str, body: Any = None) -> list[str]:
         {"name": "n"},
         {"name": "n", "kind": "bar", "tiles": None, "details": {"any": {"thing": 1}}},
         {"name": "n", "tiles": [{"id": 1}, {"id": -2, "col": 3}], "texts": {"a": "b"}},
+        {"name": "n", "numbers": {"12": "b"}},
         {"name": "n", "pair": ["tag", "x"], "way": {"type": "b", "right": None}},
     ],
 )
@@ -80,6 +83,7 @@ def test_what_is_declared_is_no_difference(body: Any) -> None:
             "tiles[].sizeX is not declared",
         ),
         ({"name": "n", "tiles": [{"col": 1}]}, "required tiles[].id is not sent"),
+        ({"name": "n", "numbers": {"a": "b"}}, "numbers.a is not declared"),
         ({"name": "n", "texts": {"a": 1}}, "texts{}: 1 is not declared"),
         ({"name": "n", "pair": ["tags", "x"]}, 'pair[]: "tags" is not declared'),
         ({"name": "n", "way": {"type": "b", "left": 1, "right": 1}}, "way.left is not declared"),

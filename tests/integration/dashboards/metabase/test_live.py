@@ -26,11 +26,12 @@ from typing import Any
 import pytest
 
 from dashboards.definitions import load_dashboards
-from dashboards.metabase import found, wanted
+from dashboards.metabase import found, marks
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
 from tests import environment
 from tests.metabase.difference import Call, differences
+from tests.metabase.permissions import EVERYONE
 from tests.metabase.rig import Client, Json, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
 
@@ -69,7 +70,7 @@ def ours(client: Client, model: str) -> dict[str, Json]:
     [collection] = [
         each["id"]
         for each in client.told("get", "/api/collection")
-        if wanted.KEPT_BY in (each.get("description") or "")
+        if marks.KEPT_BY in (each.get("description") or "")
     ]
     items = client.told("get", f"/api/collection/{collection}/items", models=model)["data"]
     return {each["name"]: client.told("get", f"/api/{model}/{each['id']}") for each in items}
@@ -119,14 +120,21 @@ def test_a_card_that_was_changed_by_hand_is_changed_back(metabase: Client) -> No
     before = held(metabase)
     title = load_questions()["spread-by-second"].title
     path = f"/api/card/{before['cards'][title][0]}"
-    metabase.told("put", path, {"name": "Mine", "description": "By hand"})
+    metabase.told("put", path, {"name": "Mine", "display": "table", "visualization_settings": {}})
     planned = dashboards("plan")
-    said = f"update card {title!r}: name, description"
-    assert (planned.exit_code, planned.stdout.splitlines()) == (2, [said, "1 changes"])
+    said = [
+        f"update card {title!r}: name, display, visualization_settings (changed by hand)",
+        "  name: 'Mine'",
+        "  display: 'table'",
+    ]
+    assert (planned.exit_code, planned.stdout.splitlines()) == (2, [*said, "1 changes"])
+    left = applied()
+    assert left.stdout == "0 changes, 1 left\n"
+    assert f"left card {title!r} as it was changed by hand: name, display" in left.stderr
     assert metabase.told("get", path)["name"] == "Mine"
-    assert applied().stdout.splitlines() == [said, "1 changes"]
+    assert applied("--yes").stdout.splitlines() == [*said, "1 changes"]
     assert held(metabase) == before
-    assert metabase.told("get", path)["description"] != "By hand"
+    assert metabase.told("get", path)["name"] == title
 
 
 def test_tiles_that_were_moved_by_hand_go_back_and_keep_their_ids(metabase: Client) -> None:
@@ -136,7 +144,8 @@ def test_tiles_that_were_moved_by_hand_go_back_and_keep_their_ids(metabase: Clie
     moved = [{**tile, "row": tile["row"] + 2} for tile in tiles]
     metabase.told("put", f"/api/dashboard/{number}", {"dashcards": moved})
     assert held(metabase) != before
-    assert applied().stdout.splitlines() == [f"update dashboard {title!r}: dashcards", "1 changes"]
+    said = f"update dashboard {title!r}: dashcards (changed by hand)"
+    assert applied("--yes").stdout.splitlines() == [said, "1 changes"]
     assert held(metabase) == before
 
 
@@ -158,9 +167,33 @@ def test_every_tile_answers(metabase: Client, board: str) -> None:
                 {"parameters": [each for each in chosen if each["id"] in fed]},
             )
             assert answer["status"] == "completed", (tile["card"]["name"], answer.get("error"))
+            # What a browser sends for filters that are empty is as good as nothing.
+            rows = []
+            for given in ([], [each | {"value": None} for each in chosen if each["id"] in fed]):
+                answer = metabase.told(
+                    "post",
+                    f"/api/dashboard/{whole['id']}/dashcard/{tile['id']}"
+                    f"/card/{tile['card_id']}/query",
+                    {"parameters": given},
+                )
+                assert answer["status"] == "completed", answer
+                rows.append(answer["data"]["rows"])
+            assert rows[0] == rows[1]
             assert answer["data"]["cols"]
             asked += 1
     assert asked == sum(tile.question is not None for tile in load_dashboards()[board].tiles)
+
+
+def test_filters_offer_what_there_is(metabase: Client) -> None:
+    offered = 0
+    for definition in load_dashboards().values():
+        whole = ours(metabase, "dashboard")[definition.title]
+        for name, chosen in definition.filters.items():
+            if chosen.values:
+                path = f"/api/dashboard/{whole['id']}/params/{name}/values"
+                assert metabase.told("get", path)["values"], name
+                offered += 1
+    assert offered
 
 
 @pytest.mark.usefixtures("metabase")
@@ -184,14 +217,15 @@ def calls(reader: dict[str, str]) -> list[Call]:
             for each in stand_in.state.data[kind].values():
                 each["description"] += "."
         [database] = stand_in.state.data["databases"].values()
+        stand_in.state.data["collection_graph"]["groups"][str(EVERYONE)].clear()
         database["details"]["ssl"] = True
         database["tables"] = []
         stale = next(iter(stand_in.state.data["cards"].values()))
-        gone = {"id": 999, "name": "Gone", "entity_id": f"{wanted.ENTITY_PREFIX}{'x' * 12}"}
+        gone = {"id": 999, "name": "Gone", "description": f"{marks.KEPT_BY} in dashboards/a.yml"}
         stand_in.state.data["cards"]["999"] = {**stale, **gone}
-        dashboards("apply", "--prune")
+        dashboards("apply", "--prune", "--yes")
         assert {call.split("/")[2] for call in stand_in.writes if call.startswith("PUT")} == {
-            "database", "collection", "card", "dashboard",
+            "database", "collection", "card", "dashboard", "permissions",
         }  # fmt: skip
         return list(stand_in.calls)
 

@@ -2,12 +2,16 @@
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +22,14 @@ from dashboards.metabase import database, found, provision, wanted
 from dashboards.questions import load_questions
 from loader.warehouse.settings import get_settings
 from tests import environment
+from tests.conftest import Server
+from tests.metabase import permissions, rig
 from tests.metabase.rig import PASSWORD, READER_PASSWORD, applied, dashboards
 from tests.metabase.server import MetabaseStandIn
+from tests.metabase.shown import PERSONAL
 from tests.metabase.sql import fill_in
 from tests.metabase.state import TRASH, MetabaseState
+from tests.waiting import LAST_RESORT_SECONDS
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, questions.Question]:
 
 
 # How an object came to be as it is, not what it is.
-PASSING = ("updated_at", "archived_directly")
+PASSING = ("updated_at", "archived_directly", "looks_until_metadata")
 
 
 def everything(metabase: MetabaseStandIn) -> Any:
@@ -79,9 +87,12 @@ def everything(metabase: MetabaseStandIn) -> Any:
                 if key in ("id", "card_id", "collection_id", "database")
                 else named(part)
                 for key, part in value.items()
-                if not (key in ("entity_id", "looks_until_synced", "id") and kind != "cards")
+                if key not in ("entity_id", "looks_until_synced")
                 and not (key == "id" and isinstance(part, int))
             }
+        if isinstance(value, str):
+            # The state is one of numbers as well.
+            return re.sub(r", state \w+$", "", value)
         return [named(part) for part in value] if isinstance(value, list) else value
 
     told = {}
@@ -133,35 +144,47 @@ def test_the_reader_of_metabase_sees_marts_and_their_descriptions(
 
 
 DRIFTS: dict[str, tuple[Callable[[Any], None], str]] = {
-    "display": (lambda data: card(data).update(display="table", visualization_settings={}),
-                "update card 'Spread by second': display, visualization_settings"),
+    "display": (lambda data: card(data).update(display="area"),
+                "update card 'Spread by second': display (changed by hand)"),
     "sql": (lambda data: card(data)["dataset_query"]["stages"][0].update(native="select 1"),
-            "update card 'Spread by second': dataset_query"),
+            "update card 'Spread by second': dataset_query (changed by hand)"),
     "tag": (lambda data: tags(card(data))["book"].update(default="eth_mxn"),
-            "update card 'Spread by second': dataset_query"),
+            "update card 'Spread by second': dataset_query (changed by hand)"),
     "trash": (lambda data: card(data).update(archived=True),
               "update card 'Spread by second': archived"),
     "moved": (lambda data: card(data).update(collection_id=None),
-              "update card 'Spread by second': collection_id"),
+              "update card 'Spread by second': collection_id (changed by hand)"),
+    "trashed board": (lambda data: board(data).update(archived=True),
+                      "update dashboard 'Spread monitor': archived"),
+    "description": (lambda data: card(data).update(
+                        description="Mine\n\n" + card(data)["description"].split("\n\n")[-1]),
+                    "update card 'Spread by second': description (changed by hand)"),
+    "opened SQL": (
+        lambda data: data["graph"]["groups"][str(permissions.EVERYONE)][number_of_database(data)]
+        .update({"create-queries": permissions.NATIVE}),
+        "update permissions of database 'Bitso warehouse': create-queries"),
+    "closed collection": (
+        lambda data: data["collection_graph"]["groups"][str(permissions.EVERYONE)].clear(),
+        "update permissions of collection 'Bitso warehouse': read"),
     "title": (lambda data: board(data).update(name="Mine"),
-              "update dashboard 'Spread monitor': name"),
+              "update dashboard 'Spread monitor': name (changed by hand)"),
     "size": (lambda data: board(data)["dashcards"][3].update(size_y=30),
-             "update dashboard 'Spread monitor': dashcards"),
+             "update dashboard 'Spread monitor': dashcards (changed by hand)"),
     "lost tile": (lambda data: board(data)["dashcards"].pop(),
-                  "update dashboard 'Spread monitor': dashcards"),
+                  "update dashboard 'Spread monitor': dashcards (changed by hand)"),
     "unwired": (lambda data: board(data)["dashcards"][1].update(parameter_mappings=[]),
-                "update dashboard 'Spread monitor': dashcards"),
+                "update dashboard 'Spread monitor': dashcards (changed by hand)"),
     "filter": (lambda data: board(data)["parameters"].pop(),
-               "update dashboard 'Spread monitor': parameters"),
+               "update dashboard 'Spread monitor': parameters (changed by hand)"),
     "collection": (
         lambda data: of(data, "collections", wanted.COLLECTION).update(
             archived=True, location=TRASH),
-        "update collection 'Bitso warehouse': archived, parent_id"),
+        "update collection 'Bitso warehouse': archived"),
     "moved collection": (
         lambda data: of(data, "collections", wanted.COLLECTION).update(location="/77/"),
-        "update collection 'Bitso warehouse': parent_id"),
+        "update collection 'Bitso warehouse': parent_id (changed by hand)"),
     "tabs": (lambda data: board(data).update(tabs=[{"id": 77, "name": "Mine"}]),
-             "update dashboard 'Spread monitor': tabs"),
+             "update dashboard 'Spread monitor': tabs (changed by hand)"),
     "connection": (
         lambda data: of(data, "databases", wanted.COLLECTION)["details"].update(ssl=True),
         "update database 'Bitso warehouse': ssl"),
@@ -176,6 +199,10 @@ def of(data: Any, kind: str, name: str) -> Any:
 
 def card(data: Any) -> Any:
     return of(data, "cards", "Spread by second")
+
+
+def number_of_database(data: Any) -> str:
+    return str(of(data, "databases", wanted.COLLECTION)["id"])
 
 
 def board(data: Any) -> Any:
@@ -195,12 +222,157 @@ def test_drift_in_one_object_is_undone_in_that_object(
     spoil, said = DRIFTS[drift]
     spoil(provisioned.state.data)
     provisioned.forget_counts()
-    assert dashboards("plan").stdout.splitlines()[0] == said
+    planned = dashboards("plan").stdout.splitlines()
+    assert (planned[0], planned[-1]) == (said, "1 changes")
+    if "by hand" in said:
+        left = applied()
+        assert left.stdout == "0 changes, 1 left\n"
+        assert left.stderr.startswith("left ")
     assert provisioned.writes == []
-    assert applied().stdout.splitlines() == [said, "1 changes"]
+    assert applied("--yes").stdout.splitlines() == planned
     assert len(provisioned.writes) == 1
     assert {kind: set(provisioned.state.data[kind]) for kind in ("cards", "dashboards")} == ids
     assert everything(provisioned) == before
+
+
+def test_what_is_in_the_trash_comes_back_before_what_else_was_made_of_it(
+    provisioned: MetabaseStandIn,
+) -> None:
+    before = everything(provisioned)
+    for kept in (card(provisioned.state.data), board(provisioned.state.data)):
+        kept.update(archived=True, name="Mine")
+    said = [
+        "update card 'Spread by second': archived",
+        "update card 'Spread by second': name (changed by hand)",
+        "  name: 'Mine'",
+        "update dashboard 'Spread monitor': archived",
+        "update dashboard 'Spread monitor': name (changed by hand)",
+        "  name: 'Mine'",
+    ]
+    assert dashboards("plan").stdout.splitlines() == [*said, "4 changes"]
+    provisioned.forget_counts()
+    left = applied()
+    assert left.stdout.splitlines() == [said[0], said[3], "2 changes, 2 left"]
+    assert len(provisioned.writes) == 2
+    assert applied("--yes").stdout.splitlines() == [*said[1:3], *said[4:], "2 changes"]
+    assert provisioned.violations == []
+    assert everything(provisioned) == before
+
+
+def test_in_a_terminal_it_is_asked_what_to_do_with_what_was_changed_by_hand(
+    provisioned: MetabaseStandIn,
+) -> None:
+    kept = board(provisioned.state.data)
+    kept["name"] = "Mine"
+    for answer, name in (("n", "Mine"), ("y", "Spread monitor")):
+        leader, follower = os.openpty()
+        os.write(leader, f"{answer}\n".encode())
+        done = subprocess.run(
+            [Path(sys.executable).parent / "dashboards", "apply"],
+            stdin=follower, capture_output=True, text=True, check=False,
+            timeout=LAST_RESORT_SECONDS,
+        )  # fmt: skip
+        os.close(leader)
+        os.close(follower)
+        assert done.returncode == 0, done.stderr
+        assert "  name: 'Mine'\noverwrite it? [y/N]: " in done.stderr
+        assert kept["name"] == name
+
+
+def test_a_copy_is_nobodys_but_whose_it_is(provisioned: MetabaseStandIn) -> None:
+    data = provisioned.state.data
+    data["cards"]["999"] = {**card(data), "id": 999, "name": "Spread by second - Duplicate"}
+    # In the trash as well: it came from elsewhere.
+    data["cards"]["998"] = {**card(data), "id": 998, "collection_id": None, "archived": True}
+    personal = {"id": 997, "collection_id": PERSONAL["id"], "name": "Mine"}
+    data["cards"]["997"] = {**card(data), **personal}
+    assert applied().stdout == "nothing to change\n"
+    del data["cards"][str(card(data)["id"])], data["cards"]["999"]
+    assert "create card 'Spread by second'" in applied().stdout
+    assert data["cards"]["998"]["archived"]
+
+
+def test_what_the_repository_changed_is_written_unasked_and_alerts_live_on(
+    provisioned: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = provisioned.state.data
+    data["alerts"] = [{"card_id": each["id"], "active": True} for each in data["cards"].values()]
+    data["subscriptions"] = [
+        {
+            "dashboard_id": each["id"], "archived": False,
+            "parameters": [parameter["id"] for parameter in each["parameters"]],
+            "dashcards": [tile["id"] for tile in each["dashcards"]],
+        }
+        for each in data["dashboards"].values()
+    ]  # fmt: skip
+    for kept in (card(data), board(data)):
+        kept.update(name="Mine")
+    changed = {
+        name: question.model_copy(update={"title": f"{question.title}, anew"})
+        for name, question in load_questions().items()
+    }
+    boards = {
+        name: definition.model_copy(update={"title": f"{definition.title}, anew"})
+        for name, definition in load_dashboards().items()
+    }
+    monkeypatch.setattr(provision, "load_questions", lambda: changed)
+    monkeypatch.setattr(provision, "load_dashboards", lambda: boards)
+    left = applied()
+    made = len(changed) + len(boards) - 2
+    assert left.stdout.splitlines()[-1] == f"{made} changes, 2 left"
+    applied("--yes")
+    assert applied().stdout == "nothing to change\n"
+    assert all(each["active"] for each in data["alerts"])
+    assert not any(each["archived"] for each in data["subscriptions"])
+
+
+@pytest.mark.usefixtures("few")
+def test_a_password_that_was_rotated_is_delivered_and_checked(
+    metabase: MetabaseStandIn, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied()
+    said = "update database 'Bitso warehouse': password"
+    with rig.rotated(server, "an0ther"):
+        planned = dashboards("plan")
+        assert planned.stdout.splitlines() == [said, "1 changes"]
+        assert "Metabase cannot connect to 'Bitso warehouse'" in planned.stderr
+        # The old one is not taken twice.
+        assert dashboards("apply").exit_code == 1
+        monkeypatch.setenv("WAREHOUSE_METABASE_READER_PASSWORD", "an0ther")
+        get_settings.cache_clear()
+        done = applied()
+        assert done.stdout.splitlines() == [said, "1 changes"]
+        assert "an0ther" not in done.output
+        assert applied().output == "nothing to change\n"
+        assert metabase.violations == []
+
+
+@pytest.mark.usefixtures("few")
+def test_groups_that_write_sql_are_named_and_left_alone(
+    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied()
+    data = metabase.state.data
+    everybody = data["graph"]["groups"][str(permissions.EVERYONE)][number_of_database(data)]
+    assert everybody["create-queries"] == "query-builder"
+    planned = dashboards("plan")
+    assert (planned.exit_code, planned.stdout) == (0, "nothing to change\n")
+    assert planned.stderr.splitlines() == [
+        "group 'Data Analysts' may write SQL of its own over 'Bitso warehouse': left alone"
+    ]
+    # Less than that stays as it is, and so does what is to stay open.
+    everybody["create-queries"] = "no"
+    assert applied().stdout == "nothing to change\n"
+    everybody["create-queries"] = permissions.NATIVE
+    monkeypatch.setenv("WAREHOUSE_METABASE_CLOSE_SQL", "false")
+    get_settings.cache_clear()
+    assert applied().stdout == "nothing to change\n"
+    data["graph"]["revision"] += 1
+    monkeypatch.setenv("WAREHOUSE_METABASE_CLOSE_SQL", "true")
+    get_settings.cache_clear()
+    metabase.faults.answer(409, "Please fetch new data", path="/api/permissions/graph")
+    assert dashboards("apply").exit_code == 75
+    assert "create-queries" in applied().stdout
 
 
 def test_ids_stay_so_that_links_survive(provisioned: MetabaseStandIn) -> None:
@@ -208,7 +380,7 @@ def test_ids_stay_so_that_links_survive(provisioned: MetabaseStandIn) -> None:
     tiles = {tile["card_id"]: tile["id"] for tile in kept["dashcards"] if tile["card_id"]}
     for tile in kept["dashcards"]:
         tile["row"] += 1
-    applied()
+    applied("--yes")
     again = {tile["card_id"]: tile["id"] for tile in kept["dashcards"] if tile["card_id"]}
     assert again == tiles
 
@@ -362,7 +534,7 @@ STRANGERS: dict[str, tuple[Callable[[Any], object], str]] = {
     "collection": (
         lambda data: of(data, "collections", wanted.COLLECTION).update(description="Mine"),
         "a collection 'Bitso warehouse' that is not ours"),
-    "card": (lambda data: of(data, "cards", "Books").update(entity_id="x" * 21),
+    "card": (lambda data: of(data, "cards", "Books").update(description="Mine"),
              "a card 'Books' that is not ours"),
     "dashboard": (lambda data: of(data, "dashboards", "Alerts").update(description="Mine"),
                   "a dashboard 'Alerts' that is not ours"),
@@ -387,7 +559,7 @@ def test_what_is_not_ours_is_left_alone(metabase: MetabaseStandIn, kind: str) ->
 def test_what_left_the_repository_is_archived_when_asked(
     provisioned: MetabaseStandIn, request: pytest.FixtureRequest
 ) -> None:
-    theirs = {"name": "Mine", "entity_id": "y" * 21}
+    theirs = {"name": "Mine", "description": "Mine"}
     provisioned.state.data["cards"]["999"] = {**card(provisioned.state.data), "id": 999, **theirs}
     few = request.getfixturevalue("few")
     left = applied()
@@ -461,6 +633,20 @@ def test_a_stored_query_that_is_empty_is_noticed(
     done = dashboards("apply")
     assert done.exit_code == 1
     assert "did not keep its SQL" in done.stderr
+
+
+@pytest.mark.usefixtures("few")
+def test_what_is_kept_otherwise_than_it_was_written_is_told_at_once(
+    metabase: MetabaseStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, board = metabase.state.shown_card, metabase.state.shown_dashboard
+    monkeypatch.setattr(metabase.state, "shown_card", lambda each: kept(each) | {"display": "map"})
+    monkeypatch.setattr(
+        metabase.state, "shown_dashboard", lambda each: board(each) | {"width": "wide"}
+    )
+    told = applied().stderr
+    assert "Metabase keeps card 'Books' otherwise than it was written: display" in told
+    assert "Metabase keeps dashboard 'Alerts' otherwise than it was written: width" in told
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.metabase import rig
+from tests.metabase import permissions, rig
+from tests.metabase.permissions import NATIVE
 from tests.metabase.rig import Json
 from tests.metabase.world import (
     World,
@@ -25,6 +26,7 @@ from tests.metabase.world import (
 
 Body = Callable[[World], Any]
 CARD, BOARD = "post /api/card", "put /api/dashboard/{board}"
+GRAPH = "put /api/permissions/graph"
 
 TAKEN: dict[str, tuple[str, Body]] = {
     "a table": (CARD, lambda w: w.new_card()),
@@ -40,6 +42,9 @@ TAKEN: dict[str, tuple[str, Body]] = {
     "a heading": (BOARD, lambda w: w.tiles(w.new_tile(), {
         "id": -2, "card_id": None, "row": 6, "col": 0, "size_x": 24, "size_y": 1,
         "visualization_settings": {"virtual_card": {"display": "heading"}, "text": "Day"}})),
+    "less for everybody": (GRAPH, lambda w: granted(w, {"create-queries": "no"})),
+    "a collection to read": ("put /api/collection/graph", lambda w: {
+        "revision": 1, "groups": {str(permissions.EVERYONE): {str(w.collection): "read"}}}),
     "one place on two tabs": (BOARD, lambda w: w.tiles(
         w.new_tile(dashboard_tab_id=-1), w.new_tile(id=-2, dashboard_tab_id=-2),
         tabs=[{"id": -1, "name": "A"}, {"id": -2, "name": "B"}])),
@@ -60,8 +65,6 @@ REFUSED: dict[str, tuple[str, Body, int, str]] = {
     "a channel": ("post /api/channel", lambda _: {}, 501, "provisioning does not use it"),
     "a setting": (
         "put /api/setting/report-timezone", lambda _: {"value": "UTC"}, 501, "does not use it"),
-    "permissions": ("get /api/permissions/graph", lambda _: None, 501, "does not use it"),
-    "a graph of collections": ("put /api/collection/graph", lambda _: {}, 404, "not 'graph'"),
     "an unknown question": ("get /api/card?archived=true", lambda _: None, 400, "unknown query"),
     "a query for all cards": ("get /api/card?f=mine", lambda _: None, 400, "f"),
     "a body where none is": (
@@ -229,9 +232,49 @@ REFUSED: dict[str, tuple[str, Body, int, str]] = {
         "'Board' is there already"),
     "a collection of the same name": (
         "post /api/collection", lambda _: {"name": "Ours"}, 400, "'Ours' is there already"),
-    "an entity id that is taken": (
-        CARD, lambda w: w.new_card(entity_id="e" * 21), 400, "is taken"),
     "an entity id that is none": (CARD, lambda w: w.new_card(entity_id="e"), 400, "entity_id"),
+    "tiles of a dashboard in the trash": (
+        "put /api/dashboard/{gone}", lambda w: {"archived": False, **w.tiles()}, 404,
+        "The object has been archived."),
+    "permissions of another revision": (
+        GRAPH, lambda _: {"revision": 99, "groups": {}}, 409, "someone else edited"),
+    "collections of another revision": (
+        "put /api/collection/graph", lambda _: {"revision": 99, "groups": {}}, 409,
+        "someone else edited"),
+    "permissions of nothing": (GRAPH, lambda _: {"revision": 1}, 400, "'groups' is a required"),
+    "an unknown permission": (
+        GRAPH, lambda w: granted(w, {"native": "write"}), 400, "'native' was"),
+    "an unknown right": (
+        GRAPH, lambda w: granted(w, {"create-queries": "write"}), 400, "is not valid"),
+    "native SQL for a schema": (
+        GRAPH, lambda w: granted(w, {"create-queries": {"marts": NATIVE}}), 400, "not valid"),
+    "blocking": (GRAPH, lambda w: granted(w, {"view-data": "blocked"}), 402, "a paid feature"),
+    "native SQL of nothing": (
+        GRAPH, lambda w: granted(w, {"view-data": "blocked", "create-queries": NATIVE}), 400,
+        "may write no SQL"),
+    "the data model of its own group": (
+        GRAPH, lambda w: granted(w, {"data-model": {}}, permissions.ANALYSTS), 400,
+        "what Data Analysts are for"),
+    "less for administrators": (
+        GRAPH, lambda w: granted(w, {"create-queries": "no"}, permissions.ADMINISTRATORS), 400,
+        "no group whose rights"),
+    "a group that is not there": (
+        GRAPH, lambda w: granted(w, {"create-queries": "no"}, 99), 400, "no group whose"),
+    "a group by name": (
+        GRAPH, lambda _: {"revision": 1, "groups": {"All": {}}}, 400, "does not match"),
+    "rights over no database": (
+        GRAPH, lambda _: {"revision": 1, "groups": {str(permissions.EVERYONE): {
+            "99": {"create-queries": "no"}}}}, 400, "no database 99"),
+    "rights in no collection": (
+        "put /api/collection/graph", lambda _: {"revision": 1, "groups": {
+            str(permissions.EVERYONE): {"99": "read"}}}, 400, "no collection 99"),
+    "a right that collections have not": (
+        "put /api/collection/graph", lambda _: {"revision": 1, "groups": {
+            str(permissions.EVERYONE): {"root": "curate"}}}, 400, "is not one of"),
+    "choices of a filter that is not there": (
+        "get /api/dashboard/{board}/params/no/values", lambda _: None, 404, "Not found."),
+    "what lives in the trash": (
+        "get /api/collection/900002/items", lambda _: None, 400, "in the trash is archived"),
     "a change by entity id": (
         f"put /api/card/{'e' * 21}", lambda _: {"name": "N"}, 400, "must be an integer"),
     "a card inside of a dashboard": (
@@ -368,6 +411,11 @@ def tagged(world: World, **changes: Any) -> Json:
 
 def database(world: World, **changes: Any) -> Json:
     return {"name": "Another", "engine": "postgres", "details": world.details, **changes}
+
+
+def granted(world: World, rights: Json, group: int = permissions.EVERYONE) -> Json:
+    """Rights of a group over the database."""
+    return {"revision": 1, "groups": {str(group): {str(world.database): rights}}}
 
 
 def sent(world: World, request: str, body: Any) -> requests.Response:
