@@ -18,7 +18,7 @@ from psycopg2.errors import LockNotAvailable
 from loader.operations.backup_entries import DUMP, MANIFEST, SPOOL, checked
 from loader.warehouse.postgres.connection import connect
 from loader.warehouse.postgres.contents import Contents, contents, is_empty
-from loader.warehouse.postgres.embedded import Embedded
+from loader.warehouse.postgres.embedded import BIN, Embedded
 from loader.warehouse.settings import PROJECT_ROOT
 from tests.conftest import Server, Warehouse
 from tests.integration.snapshots.test_faults import small_disk
@@ -188,8 +188,9 @@ def test_on_another_server_by_another_user(
         assert done.returncode == 0, done.stderr
         assert held(moved) == before
         assert moved.rows(
-            "select rolname, rolcanlogin, rolconnlimit, rolconfig, rolpassword is null "
-            "from pg_authid where rolname like 'backup%' order by 1"
+            "select rolname, pg_roles.rolcanlogin, pg_roles.rolconnlimit, rolconfig, "
+            "pg_authid.rolpassword is null from pg_roles inner join pg_authid using (rolname) "
+            "where rolname like 'backup%' order by 1"
         ) == [
             (
                 "backup_analyst", True, 3,
@@ -203,9 +204,37 @@ def test_on_another_server_by_another_user(
             "has_database_privilege('backup_group', 'moved', 'connect'), "
             "has_database_privilege('public', 'moved', 'connect'), "
             "to_regrole('warehouse') is null"
-        ) == [(True, False, True, False)]
+        ) == [(True, False, True, False, True)]
     finally:
         embedded.stop()
+
+
+def test_what_pg_restore_alone_made_is_mended_by_init(
+    source: Warehouse, entry: Path, place: Warehouse
+) -> None:
+    """Without owners and grants, as somebody restores who has no roles."""
+    at = (f"--host={place.where.host}", f"--port={place.where.port}", f"--dbname={place.where.db}")
+    subprocess.run(
+        [BIN / "pg_restore", "--no-owner", "--no-acl", f"--username={place.where.user}", *at,
+         entry / DUMP],
+        env={"PGPASSWORD": place.where.password}, check=True,
+    )  # fmt: skip
+
+    def ours(warehouse: Warehouse) -> dict[str, tuple[str | None, list[str], str]]:
+        found = held(warehouse).objects
+        return {
+            name: what
+            for name, what in found.items()
+            if "odd" not in name and not any("backup_" in grant for grant in what[1])
+        }
+
+    before = ours(place)
+    place.activate()
+    done = place.call("loader", "init")
+    assert done.returncode == 0, done.stderr
+    mended, right = ours(place), ours(source)
+    assert before != mended
+    assert {name: mended[name] for name in right} == right
 
 
 def test_what_waits_in_the_spool_is_for_the_new_warehouse(
