@@ -14,7 +14,7 @@ from psycopg2.extensions import connection as Connection
 from loader.warehouse.errors import TransientError
 from loader.warehouse.postgres.statements import statement
 
-_ATTEMPTS = 20
+_ATTEMPTS = 100
 _RELATIONS = (
     # not by regclass, which has only a number for what has been dropped since
     "select quote_ident(nspname) || '.' || quote_ident(relname) as name from pg_class "
