@@ -12,7 +12,7 @@ install = $(UV_INSTALL) $(1) 2>/dev/null || $(PIP_INSTALL) $(1)
 # When the recording ends: now, every book of it is blind.
 SAMPLE_END := 2026-01-05T13:59:50.137Z
 
-.PHONY: help setup run load stop preview serve ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
+.PHONY: help setup run load backup restore stop preview serve ci lint test docs bench coverage soak faults fuzz up down doctor test-stack test-metabase lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,14 @@ serve: .venv/run.stamp ## Show the dashboards as a live page: http://127.0.0.1:8
 
 stop: .venv/run.stamp ## Stop the embedded database
 	@$(BIN)/loader stop
+
+backup: .venv/run.stamp ## Copy the warehouse, as it is now, into a new entry of a folder: TO=DIR
+	$(if $(TO),,$(error usage: make backup TO=DIR, a folder for backups))
+	@$(BIN)/loader backup '$(TO)'
+
+restore: .venv/run.stamp ## Make a warehouse from a backup, in an empty database: FROM=DIR
+	$(if $(FROM),,$(error usage: make restore FROM=DIR, an entry or a folder of backups))
+	@$(BIN)/loader restore '$(FROM)'
 
 ci: lint test ## Everything that must pass before a change lands
 

@@ -123,16 +123,8 @@ select
     judged.is_unseen,
     case
         when judged.is_unseen
-            then {{ unseen_in_words('judged.last_seen_at', 'not seen by then')
-            }}
+            then {{ unseen_in_words('last_seen_at', 'not seen by then') }}
         else {{ calm_in_words('judged.threshold_pct') }}
     end
-    || coalesce(
-        ', ' || judged.observed || ' of ' || judged.expected || ' seconds seen',
-        case
-            when not judged.is_unseen
-                then ', how much of the time was seen is not known'
-            else ''
-        end
-    ) as said
+    || {{ seconds_in_words('judged') }} as said
 from judged

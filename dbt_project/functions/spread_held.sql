@@ -1,6 +1,5 @@
--- Until the next observation, at most for the interval at which its feed
--- looked, by which coverage counts it as seen, and neither past what was
--- watched nor past this moment; cut where hours end.
+-- Until the next observation or now, at most for the interval at which its feed
+-- looked (so coverage counts it) and while it was watched; cut where hours end.
 with
 
 asked as (
@@ -49,13 +48,9 @@ reaches as materialized (
 seen as (
 
     select
-        observations.book,
-        observations.feed,
-        observations.bid,
-        observations.ask,
-        observations.spread,
+        observations.*,
         observations.orderbook_timestamp as seen_at,
-        lead(observations.orderbook_timestamp) over (
+        lead(observations.orderbook_timestamp, 1, now()) over (
             partition by observations.book
             order by observations.orderbook_timestamp
         ) as next_at
@@ -121,9 +116,7 @@ select
     observed.ask,
     observed.spread,
     extract(
-        epoch from least(
-            observed.held_until, now(), hours.hour + interval '1 hour'
-        )
+        epoch from least(observed.held_until, hours.hour + interval '1 hour')
         - greatest(observed.seen_at, hours.hour)
     ) as seconds
 from observed
@@ -131,7 +124,7 @@ cross join asked
 cross join
     lateral generate_series(
         date_trunc('hour', observed.seen_at, 'UTC'),
-        least(observed.held_until, now()) - interval '1 microsecond',
+        observed.held_until - interval '1 microsecond',
         interval '1 hour'
     ) as hours (hour)
 where hours.hour >= asked.first_hour and hours.hour < asked.end_hour

@@ -57,13 +57,6 @@ told as (
 
 ),
 
-thresholds as (
-
-    select distinct book_thresholds.book
-    from {{ ref('book_thresholds') }} as book_thresholds
-
-),
-
 mutes as (
 
     select * from {{ ref('muted_books') }}
@@ -92,7 +85,10 @@ states as (
             when lost.last_observed_at >= seen.observed_at then 'blind'
             when open_alerts.opened_at is not null then 'above'
             -- No alert can open: that none is open says nothing.
-            when thresholds.book is null then 'unwatched'
+            when seen.book not in (
+                select thresholds.book
+                from {{ ref('book_thresholds') }} as thresholds
+            ) then 'unwatched'
             else 'calm'
         end as state,
         (
@@ -109,8 +105,6 @@ states as (
         on seen.book = lost.book
     left join told
         on seen.book = told.book
-    left join thresholds
-        on seen.book = thresholds.book
 
 )
 

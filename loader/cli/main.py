@@ -8,7 +8,17 @@ import logging
 
 import click
 
-from loader.cli import alerts, database, lake, market, operations, quarantine, snapshots, stream
+from loader.cli import (
+    alerts,
+    backups,
+    database,
+    lake,
+    market,
+    operations,
+    quarantine,
+    snapshots,
+    stream,
+)
 from loader.warehouse.commands import CommandGroup
 
 
@@ -27,6 +37,7 @@ for command in (
     *(market.exchange_volumes, market.replay),
     stream.stream,
     *(operations.transform, operations.prune, operations.status),
+    *(backups.backup, backups.restore),
     lake.lake,
     *(alerts.alerts, alerts.report),
     quarantine.quarantine,

@@ -275,6 +275,13 @@ class Settings(BaseModel):
     keep_days_coincap_exchanges: Days = Field(
         400, description="Days of raw exchange volumes; 0: all"
     )
+    backups_kept: int = Field(
+        7,
+        ge=1,
+        le=10_000,
+        description="Backups of this warehouse that `loader backup` keeps in a folder, the new one "
+        "included",
+    )
     keep_days_runs: Days = Field(
         90,
         description="Days of runs, each by itself; `loader prune` folds older ones into counts "

@@ -165,12 +165,12 @@ def _close_after_error(connection: Connection, run: LedgerRun, error: str) -> No
         another.commit()
 
 
-def finished_run(cursor: Any, job: str) -> int:
+def finished_run(cursor: Any, job: str, detail: dict[str, Any] | None = None) -> int:
     """A run that has ended well with what its transaction does; returns its id."""
     cursor.execute(
-        "insert into ops.runs (job, status, finished_at) "
-        "values (%s, 'succeeded', clock_timestamp()) returning run_id",
-        (job,),
+        "insert into ops.runs (job, status, finished_at, detail) "
+        "values (%s, 'succeeded', clock_timestamp(), %s) returning run_id",
+        (job, json.dumps(detail or {})),
     )
     [(run_id,)] = cursor.fetchall()
     return int(run_id)

@@ -21,13 +21,20 @@ class CsvSink(Protocol):
         """Take some bytes."""
 
 
+class RowSource(Protocol):
+    """Where rows for COPY come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """The next piece; nothing at the end."""
+
+
 class _PacedRows:
     """Rows for COPY, handed out no faster than the server takes them.
 
     A connection that does not block keeps in memory what it cannot send at once, without bound.
     """
 
-    def __init__(self, connection: Connection, rows: IO[bytes]) -> None:
+    def __init__(self, connection: Connection, rows: RowSource) -> None:
         self._socket = connection.fileno()
         self._rows = rows
         # What the driver makes an error of its own of: Ctrl-C, or a file that proves damaged.
@@ -65,15 +72,21 @@ def copy_rows(
         columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
         freeze=sql.SQL(", freeze" if freeze else ""),
     )
-    with _no_callback(), connection.cursor() as cursor:
-        paced = _PacedRows(connection, rows)
+    with connection.cursor() as cursor:
+        copy_block(cursor, statement, rows)
+        return int(cursor.rowcount)
+
+
+def copy_block(cursor: Cursor, statement: sql.Composable, rows: RowSource) -> None:
+    """Run a COPY from stdin with what there is to read."""
+    with _no_callback():
+        paced = _PacedRows(cursor.connection, rows)
         try:
             cursor.copy_expert(statement, cast(IO[bytes], paced), size=1 << 16)
         except psycopg2.Error:
             if paced.raised:
                 raise paced.raised from None
             raise
-        return int(cursor.rowcount)
 
 
 def copy_out(connection: Connection, query: str, values: dict[str, object]) -> bytes:

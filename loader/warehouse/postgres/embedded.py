@@ -335,6 +335,7 @@ def _configuration(port: int) -> str:
         # No replica follows this server, so a fresh table's rows need no log of their own.
         "wal_level": "minimal",
         "max_wal_senders": 0,
+        "max_locks_per_transaction": 512,  # a restore takes one for each partition and index
     }
     return "".join(f"{name} = {value}\n" for name, value in lines.items())
 

@@ -35,6 +35,7 @@ _WHAT_TO_DO = {
     "42883": _INIT_FIRST,
     "42501": "run `loader init` as the owner of the database, which grants what is needed",
     "25006": "the server takes no writes: it is a standby, or set to read only",
+    "53200": "give the server more memory, or a higher max_locks_per_transaction",
     "53100": "make room on the disk of the server",
 }
 

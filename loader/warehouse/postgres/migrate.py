@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Sequence
 from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -10,7 +11,7 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection
 
-from loader.warehouse.errors import TransientError
+from loader.warehouse.errors import TerminalError, TransientError
 from loader.warehouse.postgres.connection import connect, endpoint, open_connection, transaction
 from loader.warehouse.postgres.embedded import create_database
 from loader.warehouse.postgres.roles import despite_others
@@ -19,6 +20,7 @@ from loader.warehouse.settings import get_settings
 # A migration that waits for a lock has all who come after it wait, too. It asks for so long, which
 # is less than Postgres waits before it looks for a deadlock, and then again later.
 _LOCK_SECONDS = 0.5
+_LOCK = "hashtextextended('bitso-warehouse:migrate', 0)"
 _PAUSES = (0.1, 0.2, 0.5, 1, 2, 5, 5, 5, 10, 10, 10, 10)
 
 
@@ -28,24 +30,44 @@ def migrate() -> list[str]:
     Returns the names of those applied now. Two callers at once take turns. Raises TransientError
     where somebody holds what a migration changes, and does not let go of it.
     """
-    _ensure_database()
+    ensure_database()
     applied = []
     with contextlib.closing(connect()) as connection, connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_lock(hashtextextended('bitso-warehouse:migrate', 0))")
+        cursor.execute(f"select pg_advisory_lock({_LOCK})")
         cursor.execute("create schema if not exists ops")
         cursor.execute(
             "create table if not exists ops.migrations ("
             "name text primary key, applied_at timestamptz not null default now())"
         )
         connection.commit()
-        cursor.execute("select name from ops.migrations")
-        known = {name for (name,) in cursor}
+        known = applied_migrations(cursor)
+        assert_not_newer(known)
         for file in migrations():
-            if file.name in known:
-                continue
-            _apply(connection, file)
-            applied.append(file.name)
+            if file.name not in known:
+                _apply(connection, file)
+                applied.append(file.name)
     return applied
+
+
+def migrating(cursor: Any) -> None:
+    """Let nobody else bring the schema up to date before the transaction ends."""
+    cursor.execute(f"select pg_advisory_xact_lock({_LOCK})")
+
+
+def applied_migrations(cursor: Any) -> list[str]:
+    """The names of those that the database has, in order."""
+    cursor.execute("select name from ops.migrations order by name")
+    return [name for (name,) in cursor]
+
+
+def assert_not_newer(known: Sequence[str]) -> None:
+    """Raise TerminalError where a schema has migrations that come after all that we know."""
+    newest = migrations()[-1].name
+    if newer := [name for name in known if name > newest]:
+        raise TerminalError(
+            f"a newer version made this warehouse ({newer[-1]}), and this one knows its schema up "
+            f"to {newest} only: use that version, or a newer one"
+        )
 
 
 def migrations() -> list[Traversable]:
@@ -70,7 +92,7 @@ def _apply(connection: Connection, file: Traversable) -> None:
             time.sleep(pause)
 
 
-def _ensure_database() -> None:
+def ensure_database() -> None:
     """Make the database on the embedded server; elsewhere it is there or the error says so."""
     if get_settings().host:
         return

@@ -5,18 +5,6 @@
 
 with
 
-feeds as (
-
-    select * from {{ ref('feeds') }}
-
-),
-
-monitored as not materialized (
-
-    select * from {{ source('pipeline', 'monitored') }}
-
-),
-
 runs as not materialized (
 
     select * from {{ source('pipeline', 'runs') }}
@@ -32,13 +20,13 @@ gaps as not materialized (
 newest_entries as (
 
     select newest.*
-    from feeds
+    from {{ ref('feeds') }} as feeds
     cross join
         lateral (
             select
                 monitored.*,
                 extract(epoch from monitored.interval) as interval_seconds
-            from monitored
+            from {{ source('pipeline', 'monitored') }} as monitored
             where monitored.feed = feeds.feed
             order by monitored.monitored_until desc, monitored.run_id desc
             limit 1
