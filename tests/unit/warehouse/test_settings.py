@@ -115,8 +115,8 @@ def test_blanks_around_a_value_and_the_case_of_a_name_say_nothing(name: str) -> 
         value = "wss://swordfish"
     if name in ("host", "db"):
         value = "swordfish"
-    if name == "allow_null_words":
-        value = "true"
+    if isinstance(default := getattr(DEFAULTS, name), bool):
+        value = str(not default).lower()
     if value == "None":
         value = "77"
     with settings({variable(name): value.strip()}):
