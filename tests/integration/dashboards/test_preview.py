@@ -86,10 +86,10 @@ def test_the_page_is_small_and_the_same_again(full: Warehouse, file: Path) -> No
     assert 500_000 < file.stat().st_size < 5_000_000
     again = full.directory / "again.html"
     assert full.call("dashboards", "preview", "--out", str(again)).returncode == 0
-    # Beside how old it is, and the market of this moment.
+    # Beside how old it is, the market of this moment, and for how long its spread has held.
     dated = re.compile(
         rb"As it was at [^.]+|today|yesterday|[\d,]+ (s|min|h|days) ago|"
-        rb"<article[^>]*-spread-now\">.*?</article>",
+        rb"<article[^>]*-spread-(now|quality)\">.*?</article>",
         re.DOTALL,
     )
     assert dated.sub(b"", again.read_bytes()) == dated.sub(b"", file.read_bytes())

@@ -23,7 +23,7 @@ NOWHERE = {
     "WAREHOUSE_COINCAP_KEY": "a-key-of-theirs", "WAREHOUSE_HTTP_ATTEMPTS": "1",
 }  # fmt: skip
 # What a command needs behind its name. `stop` is of the embedded server, `stream` has tests of its
-# own.
+# own, and so has `restore`, which wants an empty database.
 ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "init": [()],
     "snapshots": [("users.csv",)],
@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, list[tuple[str, ...]]] = {
     "lake": [("export", "--to", "lake"), ("import", "lake.csv")],
     "alerts": [(), ("mute", "all", "--for", "1h"), ("mutes",)],
     "report": [()],
+    "backup": [("copies",)],
     "quarantine": [("list",), ("export", "bad.csv"), ("redrive", "bad.csv")],
 }  # fmt: skip
 ONLY_READ = {("status",), ("alerts", "mutes"), ("quarantine", "list"), ("quarantine", "export")}
@@ -47,7 +48,7 @@ COMMANDS = [
 
 
 def test_every_command_is_tried() -> None:
-    assert set(loader.commands) == {*ARGUMENTS, "stop", "stream", "completion"}
+    assert set(loader.commands) == {*ARGUMENTS, "stop", "stream", "restore", "completion"}
 
 
 @pytest.fixture(scope="module")
