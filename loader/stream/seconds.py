@@ -73,9 +73,9 @@ class Second:
         gaps: dict[Why, list[str]] = {}
         for book, why in self.gaps.items():
             gaps.setdefault(why, []).append(book)
-        return json.dumps(
+        return _line(
+            warehouse,
             {
-                "warehouse": warehouse,
                 "at": int(self.at.timestamp()),
                 "until": int(self.until.timestamp()),
                 "books": self.books,
@@ -85,8 +85,7 @@ class Second:
                 "samples": self.samples,
                 "bad": self.bad,
             },
-            separators=(",", ":"),
-        ).encode()  # fmt: skip
+        )  # fmt: skip
 
 
 class Stop(NamedTuple):
@@ -96,8 +95,7 @@ class Stop(NamedTuple):
 
     def encode(self, warehouse: str) -> bytes:
         """As a line for the spool."""
-        line = {"warehouse": warehouse, "stop": int(self.at.timestamp())}
-        return json.dumps(line, separators=(",", ":")).encode()
+        return _line(warehouse, {"stop": int(self.at.timestamp())})
 
 
 class Damage(NamedTuple):
@@ -109,6 +107,15 @@ class Damage(NamedTuple):
     lines: int
     reason: str
     raw: bytes
+
+
+def beginning(warehouse: str) -> bytes:
+    """What each line for a warehouse begins with."""
+    return _line(warehouse, {})[:-1]
+
+
+def _line(warehouse: str, said: Mapping[str, object]) -> bytes:
+    return json.dumps({"warehouse": warehouse, **said}, separators=(",", ":")).encode()
 
 
 def decode(line: bytes, warehouse: str) -> Second | Stop:

@@ -1,12 +1,12 @@
 """The spool of a warehouse in a backup, and in the place of the warehouse that is made from it."""
 
 import hashlib
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+from loader.stream.seconds import beginning
 from loader.warehouse.errors import RefusedError, TransientError
 from loader.warehouse.text import told_path
 
@@ -71,9 +71,7 @@ def restamp(copy: Path, to: Path, old: str, new: str) -> None:
 
     Only the id that a line begins with is another one: damaged lines stay as they are.
     """
-    before, after = (
-        json.dumps({"warehouse": name}, separators=(",", ":"))[:-1].encode() for name in (old, new)
-    )
+    before, after = beginning(old), beginning(new)
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = to.with_name(f".{to.name}.part")
     with copy.open("rb") as lines, beside.open("wb") as out:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from importlib import metadata
 
 from loader.operations.checks.finding import Fact, Finding, Scene
-from loader.warehouse.postgres.migrate import migrations
+from loader.warehouse.postgres.migrate import applied_migrations, migrations, newer_than_ours
 
 # More than two clocks that are set by the network ever differ.
 CLOCKS_APART = timedelta(seconds=5)
@@ -15,15 +15,14 @@ _INIT = "run `loader init`, as the owner of the database"
 
 def schema(scene: Scene) -> Iterator[Finding | Fact]:
     """Whether raw and ops are those of this version; and which versions there are."""
-    ours = [file.name for file in migrations()]
-    theirs = {name for (name,) in scene.rows("select name from ops.migrations")}
-    if missing := [name for name in ours if name not in theirs]:
+    theirs = applied_migrations(scene.cursor)
+    if missing := [file.name for file in migrations() if file.name not in theirs]:
         yield Finding(
             f"the schema is older than the loader: {missing[0]} is not applied",
             _INIT,
             weight="fail",
         )
-    if newer := sorted(name for name in theirs if name > ours[-1]):
+    if newer := newer_than_ours(theirs):
         yield Finding(
             f"the schema is newer than the loader: it has {newer[-1]}",
             "update the loader on this host, or use the version that made the schema",

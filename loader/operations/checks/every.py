@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import psycopg2
 
@@ -56,7 +57,7 @@ class Look:
     def ask(self, check: Check, scene: Scene) -> None:
         """Look with one check; one that cannot look is a finding, and hides no other."""
         try:
-            with transaction(scene.connection) if scene.connection else _nowhere() as cursor:
+            with _transaction_of(scene) as cursor:
                 for seen in check.look(replace(scene, cursor=cursor)):
                     if isinstance(seen, Fact):
                         self.facts.append(seen)
@@ -94,8 +95,8 @@ def look(jobs: Sequence[ScheduledJob] = SCHEDULE, clock: Clock = SYSTEM_CLOCK) -
     return found
 
 
-def _nowhere() -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext()
+def _transaction_of(scene: Scene) -> contextlib.AbstractContextManager[Any]:
+    return transaction(scene.connection) if scene.connection else contextlib.nullcontext()
 
 
 def _cannot_look(error: psycopg2.Error | OSError) -> Finding:

@@ -15,29 +15,32 @@ _DAEMONS = {job.name for job in SCHEDULE if job.once_run}
 
 def waiting(scene: Scene) -> Iterator[Finding | Fact]:
     """Messages that did not go through and are tried again."""
-    found = deliveries.undelivered(scene.cursor)
-    yield Fact("messages_waiting", found.messages, "")
-    if found.messages:
-        yield Finding(
-            f"{counted(found.messages, 'message')} not delivered yet: {found.reason}",
-            "look into the receiver: they are tried again by themselves",
-            found.since,
-            job="alerts",
-        )
+    yield from _undelivered(
+        "waiting",
+        deliveries.undelivered(scene.cursor),
+        "not delivered yet",
+        "look into the receiver: they are tried again by themselves",
+    )
 
 
 def given_up(scene: Scene) -> Iterator[Finding | Fact]:
     """Messages of the last day that are tried no more."""
-    found = deliveries.given_up(scene.cursor)
-    yield Fact("messages_given_up", found.messages, "")
+    yield from _undelivered(
+        "given_up",
+        deliveries.given_up(scene.cursor),
+        "of the last 24 hours given up",
+        "perhaps nobody was told: look into the receiver; `dashboards ask alert-delivery` "
+        "counts them, `dashboards ask spread-alerts` has the alerts",
+    )
+
+
+def _undelivered(
+    name: str, found: deliveries.Undelivered, what: str, to_do: str
+) -> Iterator[Finding | Fact]:
+    yield Fact(f"messages_{name}", found.messages, "")
     if found.messages:
-        yield Finding(
-            f"{counted(found.messages, 'message')} of the last 24 hours given up: {found.reason}",
-            "perhaps nobody was told: look into the receiver; `dashboards ask alert-delivery` "
-            "counts them, `dashboards ask spread-alerts` has the alerts",
-            found.since,
-            job="alerts",
-        )
+        told = f"{counted(found.messages, 'message')} {what}: {found.reason}"
+        yield Finding(told, to_do, found.since, job="alerts")
 
 
 def muted(scene: Scene) -> Iterator[Finding | Fact]:

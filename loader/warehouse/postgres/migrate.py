@@ -62,12 +62,17 @@ def applied_migrations(cursor: Any) -> list[str]:
 
 def assert_not_newer(known: Sequence[str]) -> None:
     """Raise TerminalError where a schema has migrations that come after all that we know."""
-    newest = migrations()[-1].name
-    if newer := [name for name in known if name > newest]:
+    if newer := newer_than_ours(known):
         raise TerminalError(
             f"a newer version made this warehouse ({newer[-1]}), and this one knows its schema up "
-            f"to {newest} only: use that version, or a newer one"
+            f"to {migrations()[-1].name} only: use that version, or a newer one"
         )
+
+
+def newer_than_ours(known: Sequence[str]) -> list[str]:
+    """Those of the migrations of a database that come after all that we know."""
+    newest = migrations()[-1].name
+    return [name for name in known if name > newest]
 
 
 def migrations() -> list[Traversable]:
